@@ -1,0 +1,97 @@
+import eslint from '@eslint/js';
+import tseslint from 'typescript-eslint';
+
+const ENV_MESSAGE = 'Read the environment in src/config.ts; only a main hands it in (style: config is one function).';
+const TIMER_MESSAGE = 'Tests wait for facts, never for time: use a helper of test/support.';
+
+const noEnv = {
+  selector: "MemberExpression[object.name='process'][property.name='env']",
+  message: ENV_MESSAGE,
+};
+const noEnvImport = {
+  selector: "ImportDeclaration[source.value=/^(node:)?process$/]",
+  message: ENV_MESSAGE,
+};
+
+export default tseslint.config(
+  { ignores: ['dist/', 'node_modules/', 'coverage/', '.data/', 'bench/'] },
+  eslint.configs.recommended,
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      // A promise nobody waits for is a message nobody settles.
+      '@typescript-eslint/no-floating-promises': ['error', { ignoreVoid: false }],
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      eqeqeq: 'error',
+      'no-console': 'error',
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/config.ts', 'src/**/main.ts'],
+    rules: { 'no-restricted-syntax': ['error', noEnv, noEnvImport] },
+  },
+  {
+    // Whoever starts processes or prints to a person does so by hand.
+    files: ['src/dev/**/*.ts', 'src/ops/**/*.ts', 'src/**/main.ts', 'scripts/**/*.ts'],
+    rules: { 'no-console': 'off' },
+  },
+  {
+    // Workflow code is bundled and replayed: a value from outside the sandbox breaks determinism or the bundle.
+    files: ['src/workflows/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        {
+          patterns: [
+            {
+              regex: '^node:',
+              message: 'There is no Node inside the workflow sandbox.',
+            },
+            {
+              regex: '^(pg|pino|pino-pretty|zod|uuid|commander|@google-cloud/.*|@temporalio/(client|worker|activity|testing|envconfig))$',
+              allowTypeImports: true,
+              message: 'Workflows import types and constants only.',
+            },
+            {
+              regex: '^\\.\\./(?!contract/)',
+              allowTypeImports: true,
+              message: 'Workflows take values from contract/ only; activities are called through proxyActivities.',
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ['test/**/*.ts'],
+    ignores: ['test/support/**'],
+    rules: {
+      'no-restricted-globals': ['error', ...['setTimeout', 'setInterval'].map((name) => ({ name, message: TIMER_MESSAGE }))],
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        { paths: ['node:timers', 'node:timers/promises', 'timers/promises'].map((name) => ({ name, message: TIMER_MESSAGE })) },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        { selector: "CallExpression[callee.property.name='setTimeout']", message: TIMER_MESSAGE },
+      ],
+    },
+  },
+  {
+    files: ['test/**/*.ts'],
+    rules: {
+      // mocha's describe and it return what they return; assertions narrow better with `as` than with `!`.
+      '@typescript-eslint/no-unused-expressions': 'off',
+    },
+  },
+  {
+    files: ['**/*.js', '**/*.mjs'],
+    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
+  },
+);

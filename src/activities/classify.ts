@@ -1,0 +1,56 @@
+/**
+ * The one place that decides what a failure means. Sources of the lists: PostgreSQL's SQLSTATE classes
+ * (https://www.postgresql.org/docs/current/errcodes-appendix.html), RFC 9110 for HTTP, Node's errno names.
+ */
+import { GeneratorError } from '../generators/generator.ts';
+import { DatabaseError } from './db.ts';
+
+export type Failure =
+  /** Never again: the same try cannot work. */
+  | { readonly kind: 'permanent'; readonly code: string }
+  /** Counted, tried again. */
+  | { readonly kind: 'transient'; readonly code: string }
+  /** The provider is not there or asks to wait: not counted. */
+  | { readonly kind: 'unavailable'; readonly code: string; readonly retryAfterMs: number | null }
+  /** The database is not there: Temporal retries the activity, nothing is counted. */
+  | { readonly kind: 'database'; readonly code: string };
+
+const UNREACHABLE: readonly string[] = [
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EPIPE',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_SOCKET',
+];
+
+/** Unknown is counted as transient: it is tried again, with a ceiling, never for ever. */
+export function classify(error: unknown): Failure {
+  if (error instanceof DatabaseError) {
+    return error.permanent ? { kind: 'permanent', code: 'database_rejected' } : { kind: 'database', code: error.code };
+  }
+  if (error instanceof GeneratorError) {
+    return error.kind === 'unavailable'
+      ? { kind: 'unavailable', code: error.code, retryAfterMs: error.retryAfterMs ?? null }
+      : { kind: error.kind, code: error.code };
+  }
+  for (let cause: unknown = error; typeof cause === 'object' && cause !== null; cause = 'cause' in cause ? cause.cause : null) {
+    if ('status' in cause && typeof cause.status === 'number') return ofHttpStatus(cause.status);
+    if ('code' in cause && typeof cause.code === 'string' && UNREACHABLE.includes(cause.code)) {
+      return { kind: 'unavailable', code: cause.code, retryAfterMs: null };
+    }
+  }
+  return { kind: 'transient', code: 'unknown' };
+}
+
+function ofHttpStatus(status: number): Failure {
+  const code = `http_${String(status)}`;
+  if (status === 429 || status === 503) return { kind: 'unavailable', code, retryAfterMs: null };
+  // 408 and 409 are answers about this moment, not about the request.
+  if (status >= 400 && status < 500 && status !== 408 && status !== 409) return { kind: 'permanent', code };
+  return { kind: 'transient', code };
+}

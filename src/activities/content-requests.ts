@@ -1,0 +1,191 @@
+/** The row: who may own it, and every write to it. The row decides; a run's memo only saves a start. */
+import type { FailureCode } from '../contract/failure.ts';
+import { OPEN_STATUSES, TERMINAL_STATUSES, type Status } from '../contract/status.ts';
+import type {
+  CompleteInput,
+  FailInput,
+  FencedResult,
+  Ownership,
+  RecordDecision,
+  RecordRequestInput,
+  RejectInput,
+  RejectResult,
+} from '../contract/workflow-io.ts';
+import { DatabaseError, type Database, type DatabasePool } from './db.ts';
+import * as sql from './sql.ts';
+
+export interface FoundRow {
+  readonly status: Status;
+  readonly owner_token: string | null;
+  readonly student_id: string;
+  readonly topic: string;
+  readonly grade_level: string | null;
+  readonly content_sha256: string | null;
+  readonly published_after_failure: boolean;
+}
+
+export type RowDecision = RecordDecision | { readonly kind: 'take-over' };
+
+const isTerminal = (status: Status): boolean => (TERMINAL_STATUSES as readonly Status[]).includes(status);
+
+/** What becomes of a message whose row exists already: design section 5, as a pure function. */
+export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecision {
+  if (row.owner_token === input.ownerToken) {
+    // Our own earlier write, whose answer was lost; or a reset of a run that had ended.
+    return isTerminal(row.status) ? { kind: 'row-already-terminal', status: row.status } : { kind: 'owned' };
+  }
+  if (row.student_id !== input.request.studentId) {
+    return conflict('student_mismatch', 'the row belongs to another student');
+  }
+  const same = sameContent(row, input);
+  switch (row.status) {
+    case 'completed':
+    case 'cancelled':
+      return same
+        ? { kind: 'duplicate' }
+        : conflict('conflicting_duplicate', `the row is ${row.status} with other content`);
+    case 'failed':
+      return row.published_after_failure ? { kind: 'take-over' } : { kind: 'late-redelivery' };
+    case 'pending':
+    case 'validating':
+    case 'retrieving':
+    case 'generating_script':
+    case 'generating_video':
+    case 'processing_video':
+    case 'notifying':
+      return same
+        ? { kind: 'take-over' }
+        : conflict('conflicting_duplicate', `the row is ${row.status} with other content`);
+    default:
+      return row.status satisfies never;
+  }
+}
+
+function conflict(code: FailureCode, detail: string): RowDecision {
+  return { kind: 'conflict', code, detail };
+}
+
+function sameContent(row: FoundRow, input: RecordRequestInput): boolean {
+  if (row.content_sha256 !== null) return row.content_sha256 === input.contentHash;
+  // A row that the API made: it stores str(None) = "None" where a request had no grade (original, section 9).
+  const rowGrade = row.grade_level === 'None' ? null : row.grade_level;
+  return row.topic === input.request.topic && rowGrade === input.request.gradeLevel;
+}
+
+function contentOf(input: RecordRequestInput): sql.RowContent {
+  const { request } = input;
+  return {
+    ...request,
+    metadata: {
+      content_sha256: input.contentHash,
+      message_id: input.messageId,
+      publish_time: input.publishTime,
+      interest: request.interest,
+      requested_modalities: request.requestedModalities,
+      preferred_modality: request.preferredModality,
+      environment: request.environment,
+    },
+  };
+}
+
+export async function recordRequest(pool: DatabasePool, input: RecordRequestInput): Promise<RecordDecision> {
+  try {
+    return await pool.inTransaction((database) => insertOrTakeOver(database, input));
+  } catch (error) {
+    // Another row took the correlation id between our look and our write.
+    if (error instanceof DatabaseError && error.code === '23505') return correlationTaken;
+    throw error;
+  }
+}
+
+const correlationTaken: RecordDecision = {
+  kind: 'conflict',
+  code: 'correlation_id_taken',
+  detail: 'the correlation_id belongs to another row',
+};
+
+async function insertOrTakeOver(database: Database, input: RecordRequestInput): Promise<RecordDecision> {
+  const content = contentOf(input);
+  if (await database.writes(sql.insertRequest(content, input.ownerToken))) return { kind: 'owned' };
+  const holder = await database.maybeOne<{ id: string }>(sql.findRowIdByCorrelation(content.correlationId));
+  if (holder !== undefined && holder.id !== input.rowId) return correlationTaken;
+  const row = await database.maybeOne<FoundRow>(sql.findRequestForUpdate(input.rowId, input.publishTime));
+  // Deleted between the two statements: Temporal's retry inserts it.
+  if (row === undefined) throw new Error(`content_requests ${input.rowId} vanished while it was being recorded`);
+  const decision = decideOnRow(row, input);
+  if (decision.kind !== 'take-over') return decision;
+  const from = [...OPEN_STATUSES, 'failed'];
+  if (!(await database.writes(sql.takeOverRequest(content, input.ownerToken, from)))) {
+    throw new Error(`content_requests ${input.rowId} changed under its own lock`);
+  }
+  return { kind: 'owned' };
+}
+
+/** Names what a fenced write that found no row has met. `own` = the terminal status that this write itself sets. */
+async function fenced(database: Database, owner: Ownership, statement: sql.Statement, own?: Status): Promise<FencedResult> {
+  if (await database.writes(statement)) return { kind: 'written' };
+  const row = await database.maybeOne<{ status: Status; owner_token: string | null }>(sql.findOwner(owner.rowId));
+  if (row === undefined || row.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
+  if (row.status === own) return { kind: 'written' };
+  return { kind: 'row-already-terminal', status: row.status };
+}
+
+export function startGeneration(database: Database, owner: Ownership, failures: number): Promise<FencedResult> {
+  return fenced(database, owner, sql.startGeneration(owner.rowId, owner.ownerToken, failures));
+}
+
+export function countFailure(database: Database, owner: Ownership, failures: number): Promise<FencedResult> {
+  return fenced(database, owner, sql.countFailure(owner.rowId, owner.ownerToken, failures));
+}
+
+export function completeRequest(database: Database, input: CompleteInput): Promise<FencedResult> {
+  const { result } = input;
+  const statement = sql.completeRequest(input.rowId, input.ownerToken, {
+    scriptText: result.scriptText,
+    videoUrl: result.media.videoUrl,
+    thumbnailUrl: result.media.thumbnailUrl,
+    failures: input.failures,
+    metadata: {
+      usage: result.usage,
+      delivered: result.delivered,
+      not_delivered: input.requestedModalities.filter((modality) => !result.delivered.includes(modality)),
+    },
+  });
+  return fenced(database, input, statement, 'completed');
+}
+
+export function failRequest(database: Database, input: FailInput): Promise<FencedResult> {
+  const failure = {
+    stage: input.stage,
+    message: storable(input.message),
+    details: {
+      code: input.code,
+      attempts: input.failures,
+      workflow_id: input.workflowId,
+      run_id: input.runId,
+    },
+  };
+  return fenced(database, input, sql.failRequest(input.rowId, input.ownerToken, failure, input.failures), 'failed');
+}
+
+export function cancelRequest(database: Database, owner: Ownership): Promise<FencedResult> {
+  return fenced(database, owner, sql.cancelRequest(owner.rowId, owner.ownerToken), 'cancelled');
+}
+
+export async function rejectRequest(database: Database, input: RejectInput): Promise<RejectResult> {
+  const failure = {
+    stage: 'validation',
+    message: storable(input.detail),
+    details: { code: input.code, message_id: input.messageId },
+  };
+  const statement =
+    'rowId' in input.lookup
+      ? sql.rejectRequestById(input.lookup.rowId, failure)
+      : sql.rejectRequestByCorrelation(input.lookup.correlationId, failure);
+  return { outcome: (await database.writes(statement)) ? 'failed' : 'untouched' };
+}
+
+/** A provider's words may hold what PostgreSQL refuses (NUL, lone surrogates) or be a page long. */
+function storable(text: string): string {
+  return text.toWellFormed().replaceAll('\0', '\u{fffd}').slice(0, 2_000).toWellFormed();
+}

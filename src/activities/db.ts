@@ -1,0 +1,117 @@
+/** The pool, its timeouts, and the one error that database trouble becomes. */
+import pg from 'pg';
+import type { DatabaseConfig } from '../config.ts';
+import type { Statement } from './sql.ts';
+
+/**
+ * Trouble with the database. `permanent` = PostgreSQL refused the data itself (SQLSTATE classes 22 and 23), so the
+ * same write can never work; everything else (connection, lock, shutdown, privileges, a missing table) is infrastructure
+ * that somebody mends, and is retried without end.
+ */
+export class DatabaseError extends Error {
+  override readonly name = 'DatabaseError';
+  readonly permanent: boolean;
+  /** SQLSTATE, errno, or `unknown`. */
+  readonly code: string;
+  readonly constraint: string | null;
+
+  constructor(statement: string, cause: unknown) {
+    const code = codeOf(cause);
+    // PostgreSQL's own text may quote a row's values (DETAIL); message and constraint name do not.
+    super(`${statement}: ${code}${cause instanceof Error ? ` ${cause.message}` : ''}`, { cause });
+    this.code = code;
+    this.permanent = /^2[23]/.test(code) && code.length === 5;
+    this.constraint = cause instanceof pg.DatabaseError ? (cause.constraint ?? null) : null;
+  }
+}
+
+function codeOf(cause: unknown): string {
+  if (typeof cause === 'object' && cause !== null && 'code' in cause && typeof cause.code === 'string') {
+    return cause.code;
+  }
+  return 'unknown';
+}
+
+/** One row, none, or an array: what the caller may rely on stands in the method's name. */
+export interface Database {
+  maybeOne<Row extends object>(statement: Statement): Promise<Row | undefined>;
+  many<Row extends object>(statement: Statement): Promise<Row[]>;
+  /** Whether the write found its row. */
+  writes(statement: Statement): Promise<boolean>;
+}
+
+export interface DatabasePool extends Database {
+  inTransaction<T>(work: (database: Database) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+function on(queryable: pg.Pool | pg.PoolClient): Database {
+  const run = async <Row extends object>(statement: Statement): Promise<pg.QueryResult<Row>> => {
+    try {
+      const { name, text, values } = statement;
+      return await queryable.query<Row>({ name, text, values });
+    } catch (error) {
+      throw new DatabaseError(statement.name, error);
+    }
+  };
+  return {
+    maybeOne: async <Row extends object>(statement: Statement) => (await run<Row>(statement)).rows[0],
+    many: async <Row extends object>(statement: Statement) => (await run<Row>(statement)).rows,
+    writes: async (statement) => ((await run(statement)).rowCount ?? 0) > 0,
+  };
+}
+
+export function openDatabase(
+  config: DatabaseConfig,
+  options: { applicationName: string; onIdleError: (error: Error) => void },
+): DatabasePool {
+  const pool = new pg.Pool({
+    connectionString: config.url,
+    application_name: options.applicationName,
+    max: config.poolSize,
+    connectionTimeoutMillis: config.connectTimeoutMs,
+    statement_timeout: config.statementTimeoutMs,
+    // A half-open connection swallows the query and never answers: the client gives up on its own, a little later
+    // than the server would, so that the server's better error wins where there is one.
+    query_timeout: config.statementTimeoutMs + 2_000,
+    idle_in_transaction_session_timeout: config.statementTimeoutMs,
+    keepAlive: true,
+    // An adopted table holds timestamps without a zone; they are compared and written as UTC.
+    options: '-c timezone=UTC',
+  });
+  // A connection that dies while idle is replaced by the pool; without a listener it would end the process.
+  pool.on('error', options.onIdleError);
+  return {
+    ...on(pool),
+    inTransaction: async (work) => {
+      const client = await pool.connect().catch((error: unknown) => {
+        throw new DatabaseError('connect', error);
+      });
+      let broken: Error | undefined;
+      try {
+        const database = on(client);
+        await database.writes(plain('begin'));
+        const result = await work(database);
+        await database.writes(plain('commit'));
+        return result;
+      } catch (error) {
+        await client.query('rollback').catch((rollbackError: unknown) => {
+          // The connection is gone or stuck; the server rolls back by itself when the pool destroys it.
+          broken = rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
+        });
+        throw error;
+      } finally {
+        client.release(broken);
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+const plain = (text: string): Statement => ({ name: text, text, values: [], index: null });
+
+/** For the log's first line: where, never who or with which password. */
+export function describeDatabase(url: string): string {
+  const { hostname, port, pathname } = new URL(url);
+  return `${hostname || 'socket'}:${port || '5432'}${pathname}`;
+}

@@ -1,0 +1,295 @@
+/**
+ * Every statement this product runs against content_requests, once. `index` is the index a plan must use: a test
+ * prepares and explains each against the migrated schema. Writes are fenced by the owner token and by the statuses
+ * they may leave; a write that finds no row is a case with a name (see content-requests.ts), never ignored.
+ */
+import type { QueryConfig } from 'pg';
+import { OPEN_STATUSES } from '../contract/status.ts';
+
+export interface Statement extends QueryConfig<unknown[]> {
+  readonly name: string;
+  readonly text: string;
+  readonly values: unknown[];
+  /** Index expected in the plan; null for a plain insert. */
+  readonly index: string | null;
+}
+
+export interface RowContent {
+  readonly rowId: string;
+  readonly correlationId: string;
+  readonly studentId: string;
+  readonly topic: string;
+  readonly learningObjective: string | null;
+  readonly gradeLevel: string | null;
+  readonly durationMinutes: number | null;
+  readonly organizationId: string | null;
+  /** Merged into request_metadata. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+const PRIMARY_KEY = 'content_requests_pkey';
+const CORRELATION_KEY = 'content_requests_correlation_id_key';
+
+const contentValues = (content: RowContent, ownerToken: string): unknown[] => [
+  content.rowId,
+  ownerToken,
+  content.correlationId,
+  content.studentId,
+  content.topic,
+  content.learningObjective,
+  content.gradeLevel,
+  content.durationMinutes,
+  content.organizationId,
+  JSON.stringify(content.metadata),
+];
+
+export const insertRequest = (content: RowContent, ownerToken: string): Statement => ({
+  name: 'insert_request',
+  index: null,
+  text: `
+    insert into content_requests
+      (id, owner_token, correlation_id, student_id, topic, learning_objective, grade_level, duration_minutes,
+       organization_id, request_metadata, status, current_stage, progress_percentage, retry_count, started_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, 'pending', 'request_received', 0, 0, now())
+    on conflict do nothing
+    returning id`,
+  values: contentValues(content, ownerToken),
+});
+
+/** Locks the row until the transaction ends, so that the decision taken on it still holds when it is written. */
+export const findRequestForUpdate = (rowId: string, publishTime: string): Statement => ({
+  name: 'find_request_for_update',
+  index: PRIMARY_KEY,
+  text: `
+    select id, status::text as status, owner_token, student_id, topic, grade_level,
+           request_metadata ->> 'content_sha256' as content_sha256,
+           coalesce($2::timestamptz > failed_at, false) as published_after_failure
+    from content_requests
+    where id = $1
+    for update`,
+  values: [rowId, publishTime],
+});
+
+export const findRowIdByCorrelation = (correlationId: string): Statement => ({
+  name: 'find_row_id_by_correlation',
+  index: CORRELATION_KEY,
+  text: `
+    select id
+    from content_requests
+    where correlation_id = $1`,
+  values: [correlationId],
+});
+
+/** Only inside the transaction that holds the row's lock; status and owner are checked again all the same. */
+export const takeOverRequest = (content: RowContent, ownerToken: string, from: readonly string[]): Statement => ({
+  name: 'take_over_request',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set owner_token = $2,
+        correlation_id = $3,
+        student_id = $4,
+        topic = $5,
+        learning_objective = $6,
+        grade_level = $7,
+        duration_minutes = $8,
+        organization_id = $9,
+        request_metadata = coalesce(request_metadata, '{}'::jsonb) || $10::jsonb,
+        status = 'pending',
+        current_stage = 'request_received',
+        progress_percentage = 0,
+        retry_count = 0,
+        started_at = now(),
+        completed_at = null,
+        failed_at = null,
+        error_stage = null,
+        error_message = null,
+        error_details = null
+    where id = $1
+      and status::text = any($11)
+    returning id`,
+  values: [...contentValues(content, ownerToken), from],
+});
+
+export const startGeneration = (rowId: string, ownerToken: string, failures: number): Statement => ({
+  name: 'start_generation',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set status = 'generating_script',
+        current_stage = 'script_generation',
+        progress_percentage = greatest(progress_percentage, 10),
+        retry_count = greatest(retry_count, $3)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($4)
+    returning id`,
+  values: [rowId, ownerToken, failures, OPEN_STATUSES],
+});
+
+/** A report for readers of the table; the workflow's own count decides. */
+export const countFailure = (rowId: string, ownerToken: string, failures: number): Statement => ({
+  name: 'count_failure',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set retry_count = greatest(retry_count, $3)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($4)
+    returning id`,
+  values: [rowId, ownerToken, failures, OPEN_STATUSES],
+});
+
+export interface Completion {
+  readonly scriptText: string;
+  readonly videoUrl: string | null;
+  readonly thumbnailUrl: string | null;
+  readonly failures: number;
+  readonly metadata: Readonly<Record<string, unknown>>;
+}
+
+export const completeRequest = (rowId: string, ownerToken: string, completion: Completion): Statement => ({
+  name: 'complete_request',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set status = 'completed',
+        current_stage = 'completion',
+        progress_percentage = 100,
+        completed_at = now(),
+        total_duration_seconds = round(extract(epoch from now() - coalesce(started_at, created_at)))::int,
+        script_text = $3,
+        video_url = $4,
+        thumbnail_url = $5,
+        retry_count = greatest(retry_count, $6),
+        request_metadata = coalesce(request_metadata, '{}'::jsonb) || $7::jsonb
+    where id = $1
+      and owner_token = $2
+      and status::text = any($8)
+    returning id`,
+  values: [
+    rowId,
+    ownerToken,
+    completion.scriptText,
+    completion.videoUrl,
+    completion.thumbnailUrl,
+    completion.failures,
+    JSON.stringify(completion.metadata),
+    OPEN_STATUSES,
+  ],
+});
+
+export interface RowFailure {
+  readonly stage: string;
+  readonly message: string;
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+export const failRequest = (rowId: string, ownerToken: string, failure: RowFailure, failures: number): Statement => ({
+  name: 'fail_request',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set status = 'failed',
+        failed_at = now(),
+        error_stage = $3,
+        error_message = $4,
+        error_details = $5::jsonb,
+        retry_count = greatest(retry_count, $6)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($7)
+    returning id`,
+  values: [
+    rowId,
+    ownerToken,
+    failure.stage,
+    failure.message,
+    JSON.stringify(failure.details),
+    failures,
+    OPEN_STATUSES,
+  ],
+});
+
+export const cancelRequest = (rowId: string, ownerToken: string): Statement => ({
+  name: 'cancel_request',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set status = 'cancelled'
+    where id = $1
+      and owner_token = $2
+      and status::text = any($3)
+    returning id`,
+  values: [rowId, ownerToken, OPEN_STATUSES],
+});
+
+export const findOwner = (rowId: string): Statement => ({
+  name: 'find_owner',
+  index: PRIMARY_KEY,
+  text: `
+    select status::text as status, owner_token
+    from content_requests
+    where id = $1`,
+  values: [rowId],
+});
+
+const rejectSet = `
+    set status = 'failed',
+        failed_at = now(),
+        error_stage = $2,
+        error_message = $3,
+        error_details = $4::jsonb`;
+
+/** Only a row that no run has ever owned: a poison message must not fail a request that is under way. */
+export const rejectRequestById = (rowId: string, failure: RowFailure): Statement => ({
+  name: 'reject_request_by_id',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests${rejectSet}
+    where id = $1
+      and status = 'pending'
+      and owner_token is null
+    returning id`,
+  values: [rowId, failure.stage, failure.message, JSON.stringify(failure.details)],
+});
+
+export const rejectRequestByCorrelation = (correlationId: string, failure: RowFailure): Statement => ({
+  name: 'reject_request_by_correlation',
+  index: CORRELATION_KEY,
+  text: `
+    update content_requests${rejectSet}
+    where correlation_id = $1
+      and status = 'pending'
+      and owner_token is null
+    returning id`,
+  values: [correlationId, failure.stage, failure.message, JSON.stringify(failure.details)],
+});
+
+/** What the worker must find before it takes work; readiness asks the same. */
+export const readEnumLabels = (): Statement => ({
+  name: 'read_enum_labels',
+  index: null,
+  text: `
+    select e.enumlabel as label
+    from pg_enum e
+    join pg_type t on t.oid = e.enumtypid
+    join pg_attribute a on a.atttypid = t.oid
+    where a.attrelid = to_regclass('content_requests')
+      and a.attname = 'status'
+    order by e.enumsortorder`,
+  values: [],
+});
+
+export const readColumns = (): Statement => ({
+  name: 'read_columns',
+  index: null,
+  text: `
+    select attname as name
+    from pg_attribute
+    where attrelid = to_regclass('content_requests')
+      and attnum > 0
+      and not attisdropped`,
+  values: [],
+});

@@ -1,0 +1,56 @@
+/** Time as a dependency: tests pass a clock of their own and never wait. */
+export interface Clock {
+  now(): number;
+  /** Resolves after `ms`, or as soon as the signal aborts; never rejects. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted === true) return resolve();
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = setTimeout(done, Math.max(0, ms));
+      signal?.addEventListener('abort', done, { once: true });
+    }),
+};
+
+/** Somebody waits until something changes, for a while at most. */
+export class Bell {
+  #controller = new AbortController();
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  ring(): void {
+    const rung = this.#controller;
+    this.#controller = new AbortController();
+    rung.abort();
+  }
+
+  wait(ms: number): Promise<void> {
+    return this.#clock.sleep(ms, this.#controller.signal);
+  }
+}
+
+/** `promise`, but an error of code DEADLINE_EXCEEDED after `ms`: the last guard behind a client's own deadline. */
+export async function within<T>(clock: Clock, ms: number, what: string, promise: Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const late = clock.sleep(ms, done.signal).then(() => {
+    throw Object.assign(new Error(`${what}: no answer within ${ms} ms`), { code: 4 });
+  });
+  // When the promise wins, the abort below makes `late` reject unheard: that rejection is not an event.
+  late.catch(() => undefined);
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    done.abort();
+  }
+}

@@ -1,0 +1,78 @@
+/** How a run is started and what operators see of it in the Temporal UI. Pure. */
+import type { WorkflowOptions } from '@temporalio/client';
+import { defineSearchAttributeKey, SearchAttributeType, type SearchAttributePair } from '@temporalio/common';
+import { cutToBytes } from '../contract/dead-letter.ts';
+import { SEARCH_ATTRIBUTE, workflowId } from '../contract/names.ts';
+import type { ProcessInput, ProcessMemo, RejectInput } from '../contract/workflow-io.ts';
+
+export interface RunOptions<Input> extends WorkflowOptions {
+  args: [Input];
+}
+
+/** Temporal refuses summaries over 400 bytes by default; 200 fit a line of its list. */
+const SUMMARY_BYTES = 200;
+
+const KEY = {
+  correlationId: defineSearchAttributeKey(SEARCH_ATTRIBUTE.correlationId, SearchAttributeType.KEYWORD),
+  organizationId: defineSearchAttributeKey(SEARCH_ATTRIBUTE.organizationId, SearchAttributeType.KEYWORD),
+  environment: defineSearchAttributeKey(SEARCH_ATTRIBUTE.environment, SearchAttributeType.KEYWORD),
+};
+
+export function processOptions(input: ProcessInput, taskQueue: string): RunOptions<ProcessInput> {
+  const { request, source } = input;
+  const memo: ProcessMemo = { contentHash: input.contentHash, messageId: source.messageId };
+  const attributes: SearchAttributePair[] = [{ key: KEY.correlationId, value: request.correlationId }];
+  if (request.organizationId !== null) attributes.push({ key: KEY.organizationId, value: request.organizationId });
+  if (request.environment !== null) attributes.push({ key: KEY.environment, value: request.environment });
+  return {
+    workflowId: workflowId.process(request.rowId),
+    taskQueue,
+    // A run that failed may be followed by another; a running or completed one is a duplicate, told by its memo.
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+    workflowIdConflictPolicy: 'FAIL',
+    args: [input],
+    memo: { ...memo },
+    typedSearchAttributes: attributes,
+    staticSummary: summaryLine(request.topic, request.gradeLevel),
+    staticDetails: [
+      `row id: ${asText(request.rowId)}`,
+      `correlation id: ${asText(request.correlationId)}`,
+      `organization: ${asText(request.organizationId ?? '–')}`,
+      `Pub/Sub message: ${asText(source.messageId)}, published ${asText(source.publishTime)}`,
+    ].join('  \n'),
+  };
+}
+
+export function rejectOptions(
+  input: RejectInput,
+  correlationId: string | null,
+  taskQueue: string,
+): RunOptions<RejectInput> {
+  return {
+    workflowId: workflowId.reject(input.messageId),
+    taskQueue,
+    workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+    workflowIdConflictPolicy: 'FAIL',
+    args: [input],
+    ...(correlationId === null ? {} : { typedSearchAttributes: [{ key: KEY.correlationId, value: correlationId }] }),
+    staticSummary: `rejected: ${input.code}`,
+    staticDetails: [`Pub/Sub message: ${asText(input.messageId)}`, asText(cutToBytes(input.detail, 4_000))].join('  \n'),
+  };
+}
+
+export function summaryLine(topic: string, gradeLevel: string | null): string {
+  const line = asText(gradeLevel === null ? topic : `${topic} · ${gradeLevel}`);
+  // A cut must not leave half of an escape behind.
+  return line.length === 0 ? '–' : cutToBytes(line, SUMMARY_BYTES).replace(/(?<!\\)(\\\\)*\\$/, '$1');
+}
+
+/**
+ * Students' text as text: the UI renders Temporal markdown, so a topic could otherwise bring links and images of its
+ * own into an operator's browser. Line breaks and control characters become spaces.
+ */
+function asText(text: string): string {
+  return text
+    .replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ')
+    .trim()
+    .replace(/[\\`[\]<>]/g, '\\$&');
+}

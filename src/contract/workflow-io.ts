@@ -1,0 +1,169 @@
+/**
+ * What crosses between bridge, workflows and activities. Every type is plain JSON and is kept in histories: fields
+ * are added as optional, never renamed or removed, or the runs that are open at a deploy break.
+ */
+import type { DeadLetterReason, FailureCode, RejectionCode } from './failure.ts';
+import type { ContentRequest } from './request.ts';
+import type { RetryPolicy } from './retry-policy.ts';
+import type { SourceMessage } from './source-message.ts';
+import type { Stage } from './status.ts';
+
+/** Input of processContentRequest. */
+export interface ProcessInput {
+  readonly request: ContentRequest;
+  /** Lower-case hex SHA-256 of the request in canonical form. */
+  readonly contentHash: string;
+  readonly source: SourceMessage;
+  readonly retry: RetryPolicy;
+}
+
+/** The memo of a processContentRequest run: what a duplicate is compared with without asking the database. */
+export interface ProcessMemo {
+  readonly contentHash: string;
+  readonly messageId: string;
+}
+
+export type ProcessResult =
+  | { readonly outcome: 'completed'; readonly rowId: string; readonly retryCount: number }
+  | { readonly outcome: 'duplicate'; readonly rowId: string };
+
+/** The answer of the query `progress`. */
+export interface Progress {
+  readonly stage: Stage | 'done';
+  /** Counted failures so far. */
+  readonly failures: number;
+  readonly maxAttempts: number;
+  /** Why the last attempt failed, or null. */
+  readonly lastFailure: string | null;
+  /** In words, as the UI's current details. */
+  readonly text: string;
+}
+
+/** Input of rejectContentRequest: an invalid message whose identity could be read. */
+export interface RejectInput {
+  /** The row is found by rowId when the message had a request_id, else by correlationId. */
+  readonly lookup: { readonly rowId: string } | { readonly correlationId: string };
+  readonly code: RejectionCode;
+  /** All faults, named; no field values. */
+  readonly detail: string;
+  readonly messageId: string;
+}
+
+export type RejectResult = { readonly outcome: 'failed' | 'untouched' };
+
+/** A dead letter before it is an envelope of attributes. */
+export interface DeadLetter {
+  readonly dlqId: string;
+  readonly reason: DeadLetterReason;
+  readonly detail: string;
+  readonly source: 'bridge' | 'workflow';
+  readonly stage: Stage;
+  /** Counted attempts of the generation; 0 when it was never tried. */
+  readonly attempts: number;
+  readonly workflowId: string | null;
+  readonly runId: string | null;
+  readonly correlationId: string | null;
+  /** When it was found to be dead; RFC 3339, UTC. */
+  readonly time: string;
+  readonly message: Omit<SourceMessage, 'body'>;
+}
+
+/** Input of forwardDeadLetter and of its activity. */
+export interface ForwardDeadLetterInput {
+  readonly letter: DeadLetter;
+  readonly body: string;
+}
+
+// --- activities on the task queue content-generation (hosted by the worker) ---
+
+/** Fences every write: the row is this run's only while it carries the token. */
+export interface Ownership {
+  readonly rowId: string;
+  /** The run's first execution run id. */
+  readonly ownerToken: string;
+}
+
+export interface RecordRequestInput extends Ownership {
+  readonly request: ContentRequest;
+  readonly contentHash: string;
+  readonly messageId: string;
+  readonly publishTime: string;
+}
+
+export type RecordDecision =
+  /** The row is ours; generate. */
+  | { readonly kind: 'owned' }
+  /** The row is completed or cancelled with the same content. */
+  | { readonly kind: 'duplicate' }
+  /** The row is failed and this message was published before it failed. */
+  | { readonly kind: 'late-redelivery' }
+  /** The row belongs to somebody else; it was not touched. */
+  | { readonly kind: 'conflict'; readonly code: FailureCode; readonly detail: string }
+  /** A reset of a run whose row had ended already. */
+  | { readonly kind: 'row-already-terminal'; readonly status: string };
+
+export interface GenerateInput extends Ownership {
+  readonly request: ContentRequest;
+  /** From 1; the counted attempt, not Temporal's. */
+  readonly attempt: number;
+  /** Counted failures before this attempt. */
+  readonly failures: number;
+}
+
+export interface MediaReferences {
+  readonly videoUrl: string | null;
+  readonly thumbnailUrl: string | null;
+}
+
+/** What one generation used; recorded in request_metadata. */
+export interface Usage {
+  readonly provider: string;
+  readonly model: string | null;
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+}
+
+export interface GenerationResult {
+  readonly scriptText: string;
+  readonly media: MediaReferences;
+  readonly usage: Usage;
+  /** Requested modalities that were delivered. */
+  readonly delivered: readonly string[];
+}
+
+export interface CompleteInput extends Ownership {
+  readonly result: GenerationResult;
+  readonly requestedModalities: readonly string[];
+  readonly failures: number;
+}
+
+export interface FailInput extends Ownership {
+  readonly code: FailureCode;
+  readonly stage: Stage;
+  readonly message: string;
+  readonly failures: number;
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+/** Zero rows written is a case with a name; `written` includes one's own retried write. */
+export type FencedResult =
+  | { readonly kind: 'written' }
+  | { readonly kind: 'row-already-terminal'; readonly status: string }
+  | { readonly kind: 'row-lost' };
+
+export interface WorkerActivities {
+  recordRequest(input: RecordRequestInput): Promise<RecordDecision>;
+  generateContent(input: GenerateInput): Promise<GenerationResult>;
+  completeRequest(input: CompleteInput): Promise<FencedResult>;
+  failRequest(input: FailInput): Promise<FencedResult>;
+  cancelRequest(input: Ownership): Promise<FencedResult>;
+  rejectRequest(input: RejectInput): Promise<RejectResult>;
+}
+
+// --- activity on the task queue content-dead-letter (hosted by the bridge) ---
+
+export interface BridgeActivities {
+  /** Returns the Pub/Sub message id of the letter. */
+  publishDeadLetter(input: ForwardDeadLetterInput): Promise<string>;
+}

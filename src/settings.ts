@@ -1,0 +1,95 @@
+/** Every environment variable as data: config.ts reads it, a test prints the docs' table from it. */
+import { NAMES } from './contract/names.ts';
+import { DEFAULT_RETRY_POLICY } from './contract/retry-policy.ts';
+
+export type ProcessName = 'bridge' | 'worker' | 'migrate';
+
+interface Described {
+  readonly name: string;
+  readonly usedBy: readonly ProcessName[];
+  /** Why it is there, and why the default is what it is. */
+  readonly why: string;
+}
+
+/** `default: null` = optional; no `default` at all = required by the processes in `requiredBy`. */
+export type Setting = Described &
+  (
+    | { readonly kind: 'integer'; readonly default: number | null; readonly min: number; readonly max: number; readonly unit: string }
+    | { readonly kind: 'number'; readonly default: number; readonly min: number; readonly max: number; readonly unit: string }
+    | { readonly kind: 'boolean'; readonly default: boolean }
+    | { readonly kind: 'choice'; readonly default: string | null; readonly values: readonly string[] }
+    | { readonly kind: 'text'; readonly default: string | null; readonly secret?: true }
+    | { readonly kind: 'resource'; readonly requiredBy: readonly ProcessName[]; readonly fix: string }
+    | { readonly kind: 'url'; readonly requiredBy: readonly ProcessName[]; readonly fix: string; readonly secret: true }
+  );
+
+const B = ['bridge'] as const;
+const W = ['worker'] as const;
+const D = ['worker', 'migrate'] as const;
+const BW = ['bridge', 'worker'] as const;
+const ALL = ['bridge', 'worker', 'migrate'] as const;
+const HOUR_MS = 3_600_000;
+const RETRY = DEFAULT_RETRY_POLICY;
+
+// One row a setting reads best as a table.
+// prettier-ignore
+export const SETTINGS = [
+  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it.' },
+  { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: D, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
+  { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
+  { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage.' },
+
+  { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ALL, requiredBy: B, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
+  { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },
+  { name: 'PUBSUB_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.subscription, why: 'Where requests are pulled from.' },
+  { name: 'PUBSUB_DLQ_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterTopic, why: 'Where dead letters are published.' },
+  { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
+
+  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile).' },
+  { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: BW, default: NAMES.namespace, why: 'The namespace of the runs.' },
+  { name: 'TEMPORAL_API_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Temporal Cloud; turns TLS on.' },
+  { name: 'TEMPORAL_TASK_QUEUE', kind: 'text', usedBy: BW, default: NAMES.taskQueue, why: 'Bridge and worker must agree; envconfig does not read it.' },
+
+  { name: 'BRIDGE_CONCURRENCY', kind: 'integer', usedBy: B, default: 32, min: 1, max: 1_000, unit: 'messages', why: 'Messages in hand at once, and so the most that a pull asks for.' },
+  { name: 'BRIDGE_PULL_TIMEOUT_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 90_000, unit: 'ms', why: 'One long poll. The server answers empty polls after some seconds of its own.' },
+  { name: 'BRIDGE_ACK_DEADLINE_SECONDS', kind: 'integer', usedBy: B, default: 30, min: 10, max: 600, unit: 's', why: 'The lease asked for at each renewal, the same as the subscription\'s own: what a crash delays a message by. 10..600 are Pub/Sub\'s bounds.' },
+  { name: 'BRIDGE_LEASE_RENEW_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 300_000, unit: 'ms', why: 'A third of the lease: two renewals may be lost.' },
+  { name: 'BRIDGE_IDLE_WINDOW_MS', kind: 'integer', usedBy: B, default: 30_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'How long both queues stay silent before a drain ends; three polls of the default length.' },
+  { name: 'BRIDGE_MAX_RUNTIME_MS', kind: 'integer', usedBy: B, default: 540_000, min: 1_000, max: 168 * HOUR_MS, unit: 'ms', why: 'The job\'s task timeout of 10 min less 60 s, so that the platform never has to kill it. Raise both together.' },
+  { name: 'BRIDGE_MAX_MESSAGES', kind: 'integer', usedBy: B, default: 0, min: 0, max: 1_000_000_000, unit: 'messages', why: '0 = no limit. For a first careful run.' },
+  { name: 'BRIDGE_START_DEADLINE_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 120_000, unit: 'ms', why: 'One call to Temporal; without a deadline a blackholed address hangs.' },
+  { name: 'BRIDGE_PUBLISH_DEADLINE_MS', kind: 'integer', usedBy: B, default: 15_000, min: 100, max: 120_000, unit: 'ms', why: 'One publish of a dead letter, the client\'s own retries included.' },
+  { name: 'BRIDGE_OUTAGE_LIMIT_MS', kind: 'integer', usedBy: B, default: 90_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'Bears a restart of Temporal; after that the next scheduled run is the retry.' },
+  { name: 'BRIDGE_BREAKER_THRESHOLD', kind: 'integer', usedBy: B, default: 5, min: 1, max: 1_000, unit: 'errors', why: 'Outage errors in a row before pulling stops.' },
+  { name: 'BRIDGE_SHUTDOWN_MS', kind: 'integer', usedBy: B, default: 8_000, min: 100, max: 9_500, unit: 'ms', why: 'Cloud Run kills 10 s after SIGTERM.' },
+  { name: 'BRIDGE_REJECT_STOP', kind: 'boolean', usedBy: B, default: false, why: 'Stop at the rejection alarm. Off: healthy messages go on.' },
+  { name: 'BRIDGE_REJECT_ALARM_COUNT', kind: 'integer', usedBy: B, default: 20, min: 1, max: 100, unit: 'messages of the last 100', why: 'With the ratio: more likely a changed schema than bad messages.' },
+  { name: 'BRIDGE_REJECT_ALARM_RATIO', kind: 'number', usedBy: B, default: 0.2, min: 0, max: 1, unit: 'of the last 100', why: 'As above; the alarm needs both.' },
+
+  { name: 'RETRY_MAX_ATTEMPTS', kind: 'integer', usedBy: B, default: RETRY.maxAttempts, min: 1, max: 100, unit: 'attempts', why: 'Counted attempts of a generation, the first included. RETRY_* are fixed in a run when the bridge starts it.' },
+  { name: 'RETRY_FIRST_WAIT_MS', kind: 'integer', usedBy: B, default: RETRY.firstWaitMs, min: 1, max: 24 * HOUR_MS, unit: 'ms', why: 'The wait after the first failure.' },
+  { name: 'RETRY_FACTOR', kind: 'number', usedBy: B, default: RETRY.factor, min: 1, max: 10, unit: 'times', why: 'Each wait is this many times the one before.' },
+  { name: 'RETRY_MAX_WAIT_MS', kind: 'integer', usedBy: B, default: RETRY.maxWaitMs, min: 1, max: 24 * HOUR_MS, unit: 'ms', why: 'No wait is longer.' },
+  { name: 'RETRY_MAX_AGE_MS', kind: 'integer', usedBy: B, default: RETRY.maxAgeMs, min: 0, max: 168 * HOUR_MS, unit: 'ms', why: 'How long waits that are not counted (429, 503, unreachable) may last in all.' },
+
+  { name: 'GENERATOR', kind: 'choice', usedBy: W, default: 'template', values: ['template'], why: 'template works offline.' },
+  { name: 'GENERATOR_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 180_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'One attempt at a generation.' },
+  { name: 'WORKER_ACTIVITY_SLOTS', kind: 'integer', usedBy: W, default: 20, min: 1, max: 1_000, unit: 'activities', why: 'Activities at once; generations mostly wait for a provider.' },
+  { name: 'WORKER_MAX_CACHED_WORKFLOWS', kind: 'integer', usedBy: W, default: 200, min: 2, max: 100_000, unit: 'workflows', why: 'A run outside the cache is replayed at its next step: memory against CPU.' },
+  { name: 'WORKER_WORKFLOW_BUNDLE', kind: 'text', usedBy: W, default: null, why: 'Path of the prebuilt bundle (the image sets it); unset = bundle the sources at start.' },
+  { name: 'WORKER_SHUTDOWN_GRACE_MS', kind: 'integer', usedBy: W, default: 5_500, min: 0, max: 600_000, unit: 'ms', why: 'After SIGTERM activities may still finish for so long; then they are cancelled.' },
+  { name: 'WORKER_SHUTDOWN_FORCE_MS', kind: 'integer', usedBy: W, default: 8_000, min: 100, max: 600_000, unit: 'ms', why: 'Then the worker leaves without them: Cloud Run kills 10 s after SIGTERM.' },
+
+  { name: 'PORT', kind: 'integer', usedBy: BW, default: null, min: 0, max: 65_535, unit: 'port', why: 'Health: /health and /health/ready. Unset = none, since a job need not listen; 0 = any free port.' },
+  { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
+  { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
+  { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },
+  { name: 'SECRET_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Set by the deployment plan for the API\'s library. Accepted, unused.' },
+  { name: 'ALGORITHM', kind: 'text', usedBy: BW, default: null, why: 'As SECRET_KEY. Accepted, unused.' },
+  { name: 'CORS_ORIGINS', kind: 'text', usedBy: BW, default: null, why: 'As SECRET_KEY: no process here serves browsers. Checked to be a list of origins, unused.' },
+] as const satisfies readonly Setting[];
+
+export type SettingName<K extends Setting['kind'] = Setting['kind']> = Extract<
+  (typeof SETTINGS)[number],
+  { readonly kind: K }
+>['name'];

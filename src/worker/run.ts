@@ -1,0 +1,111 @@
+/** The worker: takes work from the task queue until it is told to stop, then gives back what it cannot finish. */
+import { NativeConnection, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+import { createActivities } from '../activities/index.ts';
+import { openDatabase, describeDatabase, type DatabasePool } from '../activities/db.ts';
+import { schemaFaults } from '../activities/schema.ts';
+import { ConfigError, type WorkerConfig } from '../config.ts';
+import type { Generator } from '../generators/generator.ts';
+import { startHealth } from '../health.ts';
+import { workflowBundle } from '../workflow-bundle.ts';
+
+export interface WorkerDeps {
+  readonly config: WorkerConfig;
+  readonly generator: Generator;
+  readonly log: Logger;
+  readonly version: string;
+}
+
+export interface RunningWorker {
+  /** Ends when the worker has stopped; rejects when it died. */
+  readonly ended: Promise<void>;
+  /** Drains: finishes what it can within shutdownGraceMs, gives back the rest. */
+  stop(): void;
+  /** The health port that was bound, or null. */
+  readonly port: number | null;
+}
+
+export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
+  const { config, generator, log } = deps;
+  const database = openDatabase(config.database, {
+    applicationName: 'content-processor-worker',
+    onIdleError: (error) => {
+      log.warn({ err: error }, 'an idle database connection was lost; the pool replaces it');
+    },
+  });
+  let connection: NativeConnection | undefined;
+  try {
+    await requireSchema(database, config.database.url);
+    await generator.check();
+    connection = await NativeConnection.connect(config.temporal.connection);
+    const worker = await Worker.create({
+      connection,
+      namespace: config.temporal.namespace,
+      taskQueue: config.temporal.taskQueue,
+      // On Cloud Run the SDK's default is 1@localhost for every instance.
+      identity: `worker@${process.pid.toString()}@${deps.version}`,
+      workflowBundle: await workflowBundle(config.workflowBundle),
+      activities: createActivities({ database, generator, generatorTimeoutMs: config.generatorTimeoutMs, log }),
+      maxConcurrentActivityTaskExecutions: config.activitySlots,
+      maxCachedWorkflows: config.maxCachedWorkflows,
+      shutdownGraceTime: config.shutdownGraceMs,
+      shutdownForceTime: config.shutdownForceMs,
+    });
+    const health =
+      config.port === null
+        ? null
+        : await startHealth({
+            port: config.port,
+            version: deps.version,
+            live: () => worker.getState() !== 'FAILED',
+            ready: () => readiness(worker, database),
+          });
+    const opened = connection;
+    const ended = worker.run().finally(async () => {
+      await health?.close();
+      await database.close();
+      await opened.close();
+    });
+    log.info(
+      { task_queue: config.temporal.taskQueue, namespace: config.temporal.namespace, generator: generator.name },
+      'worker polls',
+    );
+    return {
+      ended,
+      port: health?.port ?? null,
+      stop: () => {
+        if (worker.getState() === 'RUNNING') worker.shutdown();
+      },
+    };
+  } catch (error) {
+    await connection?.close();
+    await database.close();
+    throw error;
+  }
+}
+
+async function requireSchema(database: DatabasePool, url: string): Promise<void> {
+  const faults = await schemaFaults(database);
+  if (faults.length === 0) return;
+  throw new ConfigError([
+    `the database at ${describeDatabase(url)} does not fit this worker:`,
+    ...faults.map((fault) => `  ${fault}`),
+    '  mend it with: npm run migrate',
+  ]);
+}
+
+/** Ready = polling, and the database answers. */
+async function readiness(
+  worker: Worker,
+  database: DatabasePool,
+): Promise<{ ok: boolean; checks: Record<string, string> }> {
+  const polling = worker.getState() === 'RUNNING';
+  const database_ = await schemaFaults(database).then(
+    (faults) => (faults.length === 0 ? 'ok' : 'schema does not fit'),
+    () => 'no answer',
+  );
+  return {
+    ok: polling && database_ === 'ok',
+    checks: { polling: polling ? 'ok' : worker.getState().toLowerCase(), database: database_ },
+  };
+}

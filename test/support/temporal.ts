@@ -1,0 +1,49 @@
+/** One Temporal development server for a test file, with a bundle built once per process. */
+import os from 'node:os';
+import { Client, Connection } from '@temporalio/client';
+import { NativeConnection, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
+import getPort from 'get-port';
+import { NAMES } from '../../src/contract/names.ts';
+import { cacheDir } from '../../src/dev/paths.ts';
+import { startTemporalServer, type TemporalServer } from '../../src/dev/temporal-server.ts';
+import { bundleWorkflows } from '../../src/workflow-bundle.ts';
+
+export interface TestTemporal {
+  readonly server: TemporalServer;
+  readonly address: string;
+  readonly client: Client;
+  readonly connection: NativeConnection;
+  stop(): Promise<void>;
+}
+
+let bundle: Promise<WorkflowBundleWithSourceMap> | undefined;
+
+export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
+  bundle ??= bundleWorkflows();
+  return bundle;
+}
+
+export async function startTestTemporal(): Promise<TestTemporal> {
+  const server = await startTemporalServer({
+    port: await getPort({ host: '127.0.0.1' }),
+    uiPort: null,
+    dbFile: null,
+    cacheDir: cacheDir(process.env, os.homedir()),
+    log: () => undefined,
+  });
+  const { address } = server;
+  const connection = await NativeConnection.connect({ address });
+  const clientConnection = await Connection.connect({ address });
+  return {
+    server,
+    address,
+    connection,
+    client: new Client({ connection: clientConnection, namespace: NAMES.namespace }),
+    stop: async () => {
+      await clientConnection.close();
+      await connection.close();
+      await server.stop();
+    },
+  };
+}
+
