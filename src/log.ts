@@ -87,15 +87,14 @@ export function createLogger(
  * Children inherit it, since pino makes each with its parent as prototype.
  */
 function cleaningChildren(logger: Logger, fields: (object: Bindings) => Bindings): Logger {
-  // Unbound on purpose: `this` is whichever logger is asked.
-  const { child } = logger;
+  // Unbound on purpose: `this` is whichever logger is asked. pino types it for custom levels; Reflect does not ask.
+  const child = Reflect.get(logger, 'child') as (...args: unknown[]) => unknown;
   logger.child = function <Custom extends string = never>(
     this: Logger,
     bindings: Bindings,
     options?: ChildLoggerOptions<Custom>,
   ) {
-    // pino types `this` for loggers with custom levels; Reflect does not ask.
-    return Reflect.apply(child as (...args: unknown[]) => unknown, this, [fields(bindings), options]) as Logger<Custom>;
+    return Reflect.apply(child, this, [fields(bindings), options]) as Logger<Custom>;
   };
   return logger;
 }
@@ -144,7 +143,7 @@ function prettyStream(destination: DestinationStream): DestinationStream {
     timestampKey: 'time',
     translateTime: 'SYS:HH:MM:ss.l',
     // Its line breaks are real: the frames were taken apart and cleaned.
-    customPrettifiers: { stack_trace: (value) => String(value) },
+    customPrettifiers: { stack_trace: (value) => (typeof value === 'string' ? value : '') },
   });
   return {
     write(line: string): void {
@@ -188,7 +187,8 @@ function clean(key: string, value: unknown, terminal: boolean, above: readonly o
     if (value instanceof Error) return cleanError(value, terminal, within);
     if (value instanceof Date) return Number.isNaN(value.getTime()) ? 'Invalid Date' : value.toISOString();
     if (ArrayBuffer.isView(value)) return `[${String(value.byteLength)} bytes]`;
-    const iterable = value instanceof Map ? Object.fromEntries(value) : value instanceof Set ? [...value] : value;
+    const iterable: object =
+      value instanceof Map ? mapEntries(value) : value instanceof Set ? Array.from<unknown>(value) : value;
     if (Array.isArray(iterable)) return iterable.slice(0, MAX_ITEMS).map((item) => clean('', item, terminal, within));
     const plain: Record<string, unknown> = {};
     for (const [name, inner] of entries(iterable).slice(0, MAX_ITEMS)) {
@@ -198,6 +198,10 @@ function clean(key: string, value: unknown, terminal: boolean, above: readonly o
   } catch {
     return '[unreadable]';
   }
+}
+
+function mapEntries(map: ReadonlyMap<unknown, unknown>): object {
+  return Object.fromEntries([...map].map(([key, value]) => [typeof key === 'string' ? key : typeof key, value]));
 }
 
 /** As Object.entries; a getter that throws costs its own field only. */

@@ -35,8 +35,31 @@ export class Bell {
     rung.abort();
   }
 
-  wait(ms: number): Promise<void> {
-    return this.#clock.sleep(ms, this.#controller.signal);
+  async wait(ms: number, signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted === true) return;
+    const wake = new AbortController();
+    const rung = this.#controller.signal;
+    const onAbort = (): void => wake.abort();
+    rung.addEventListener('abort', onAbort, { once: true });
+    signal?.addEventListener('abort', onAbort, { once: true });
+    await this.#clock.sleep(ms, wake.signal);
+    rung.removeEventListener('abort', onAbort);
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The promise's answer, or 'aborted' when the signal comes first. Leaves no listener behind: signals live long. */
+export async function untilAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | 'aborted'> {
+  if (signal.aborted) return 'aborted';
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<'aborted'>((resolve) => {
+    onAbort = () => resolve('aborted');
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
 }
 

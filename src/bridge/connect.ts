@@ -18,7 +18,8 @@ export interface PubsubConnection {
 export async function connectPubsub(config: BridgeConfig): Promise<PubsubConnection> {
   const pubsub = new PubSub({ projectId: config.project });
   // Knows of PUBSUB_EMULATOR_HOST, which the v1 clients by themselves do not.
-  const clientConfig = await pubsub.getClientConfig();
+  // The cast: its optional fields are declared without `undefined` on one side and with it on the other.
+  const clientConfig = (await pubsub.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0];
   const subscriber = new v1.SubscriberClient(clientConfig);
   const publisher = new v1.PublisherClient(clientConfig);
   const letterTopic = pubsub.topic(topicName(config.project, config.deadLetterTopic), {

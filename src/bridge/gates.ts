@@ -1,5 +1,13 @@
 /** The three things a message may have to wait for, each behind a breaker of its own. */
-import { admit, afterOutage, afterSuccess, CLOSED, troubledForMs, type Breaker, type BreakerPolicy } from './breaker.ts';
+import {
+  admit,
+  afterOutage,
+  afterSuccess,
+  CLOSED,
+  troubledForMs,
+  type Breaker,
+  type BreakerPolicy,
+} from './breaker.ts';
 import { Bell, type Clock } from './clock.ts';
 
 /**
@@ -36,7 +44,7 @@ export class Gates {
       if (this.tryAdmit(dependency)) return true;
       const breaker = this.#breakers[dependency];
       const waitMs = breaker.state === 'open' ? breaker.retryAt - this.#clock.now() : this.#policy.maxWaitMs;
-      await Promise.race([this.#bell.wait(waitMs), aborted(signal)]);
+      await this.#bell.wait(waitMs, signal);
     }
     return false;
   }
@@ -80,11 +88,4 @@ export class Gates {
     this.#bell.ring();
     this.#onChange(dependency, next.state, error);
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

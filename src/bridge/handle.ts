@@ -10,7 +10,7 @@ import { backoffMs } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { LetterPublisher } from './dead-letter.ts';
 import { sourceOf, type Delivery } from './delivery.ts';
-import type { Dependency, Gates } from './gates.ts';
+import type { Gates } from './gates.ts';
 import { settle, type Outcome } from './settle.ts';
 import type { Starter } from './start.ts';
 import { countLetter, type Counters } from './summary.ts';
@@ -40,14 +40,13 @@ export type End =
 interface Progress {
   letterSent: boolean;
   problem: string;
-  dependency: Dependency;
 }
 
 /** Resolves when nothing more is to be done here. `signal` ends the waiting, not a call that is under way. */
 export async function handle(delivery: Delivery, deps: HandleDeps, signal: AbortSignal): Promise<End> {
   const parsed = parse(delivery.data, delivery.attributes);
   const log = deps.log.child(fieldsOf(delivery, parsed));
-  const progress: Progress = { letterSent: false, problem: '', dependency: 'temporal' };
+  const progress: Progress = { letterSent: false, problem: '' };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await oneTry(delivery, parsed, progress, deps, signal, log);
     if (outcome === 'aborted') return { kind: 'give-back' };
@@ -139,7 +138,6 @@ async function gated<T extends { readonly kind: string }>(
   signal: AbortSignal,
   call: () => Promise<T>,
 ): Promise<Exclude<T, { readonly kind: 'outage' | 'misconfigured' }> | Held> {
-  progress.dependency = dependency;
   if (!(await deps.gates.admit(dependency, signal))) return 'aborted';
   const result = await call();
   if (isOutage(result)) {
@@ -216,7 +214,5 @@ function fieldsOf(delivery: Delivery, parsed: ParsedMessage): Record<string, unk
   }
   const { identity } = parsed;
   if (identity === null) return ids;
-  return 'rowId' in identity
-    ? { ...ids, rowId: identity.rowId }
-    : { ...ids, correlation_id: identity.correlationId };
+  return 'rowId' in identity ? { ...ids, rowId: identity.rowId } : { ...ids, correlation_id: identity.correlationId };
 }

@@ -26,8 +26,6 @@ export class IdleWatch {
   }
 
   isIdle(now: number): boolean {
-    return (
-      this.#empties >= MIN_EMPTY_ANSWERS && this.#emptySince !== null && now - this.#emptySince >= this.#windowMs
-    );
+    return this.#empties >= MIN_EMPTY_ANSWERS && this.#emptySince !== null && now - this.#emptySince >= this.#windowMs;
   }
 }

@@ -19,13 +19,17 @@ export interface SubscriptionState {
   readonly detached?: boolean | null;
   readonly pushConfig?: { readonly pushEndpoint?: string | null } | null;
   readonly expirationPolicy?: { readonly ttl?: DurationLike | null } | null;
-  readonly deadLetterPolicy?: { readonly deadLetterTopic?: string | null; readonly maxDeliveryAttempts?: number | null } | null;
+  readonly deadLetterPolicy?: {
+    readonly deadLetterTopic?: string | null;
+    readonly maxDeliveryAttempts?: number | null;
+  } | null;
 }
 
 interface Iam {
-  (request: { resource: string; permissions: string[] }): Promise<
-    readonly [{ readonly permissions?: readonly string[] | null }, ...unknown[]]
-  >;
+  (request: {
+    resource: string;
+    permissions: string[];
+  }): Promise<readonly [{ readonly permissions?: readonly string[] | null }, ...unknown[]]>;
 }
 
 export interface PubsubAdmin {
@@ -87,10 +91,16 @@ export async function checkPubsub(admin: PubsubAdmin, config: BridgeConfig): Pro
     findings.push(...expiry(letters.value, letterSubscription));
   }
   if (source.kind !== 'missing' && mayPull === false) {
-    findings.push(problem(`no right to pull from ${subscription}. ${grant('subscriptions', subscription, 'subscriber', inProject)}`));
+    findings.push(
+      problem(
+        `no right to pull from ${subscription}. ${grant('subscriptions', subscription, 'subscriber', inProject)}`,
+      ),
+    );
   }
   if (letterTopicState.kind !== 'missing' && mayPublish === false) {
-    findings.push(problem(`no right to publish to ${letterTopic}. ${grant('topics', letterTopic, 'publisher', inProject)}`));
+    findings.push(
+      problem(`no right to publish to ${letterTopic}. ${grant('topics', letterTopic, 'publisher', inProject)}`),
+    );
   }
   return findings;
 }
@@ -129,7 +139,9 @@ function attached(state: SubscriptionState, subscription: string, topic: string,
   if (state.topic !== topic || state.detached === true) {
     const recreate = `gcloud pubsub subscriptions delete ${shortName(subscription)} ${inProject} && gcloud pubsub subscriptions create ${shortName(subscription)} --topic ${shortName(topic)} --expiration-period never ${inProject}`;
     findings.push(
-      problem(`subscription ${subscription} is attached to ${state.topic ?? 'nothing'}, not to ${topic}. Run: ${recreate}`),
+      problem(
+        `subscription ${subscription} is attached to ${state.topic ?? 'nothing'}, not to ${topic}. Run: ${recreate}`,
+      ),
     );
   }
   if ((state.pushConfig?.pushEndpoint ?? '') !== '') {
@@ -151,14 +163,24 @@ function policies(state: SubscriptionState, subscription: string): Finding[] {
   }
   const attempts = state.deadLetterPolicy?.maxDeliveryAttempts ?? 0;
   if ((state.deadLetterPolicy?.deadLetterTopic ?? '') === '') {
-    findings.push(warning(`${subscription} has no dead-letter policy as a backstop. Run: ${update} --max-delivery-attempts 100 --dead-letter-topic <topic>`));
+    findings.push(
+      warning(
+        `${subscription} has no dead-letter policy as a backstop. Run: ${update} --max-delivery-attempts 100 --dead-letter-topic <topic>`,
+      ),
+    );
   } else if (attempts < MIN_ATTEMPTS) {
     findings.push(
-      warning(`${subscription}: ${attempts} delivery attempts let an outage dead-letter healthy messages. Run: ${update} --max-delivery-attempts 100`),
+      warning(
+        `${subscription}: ${attempts} delivery attempts let an outage dead-letter healthy messages. Run: ${update} --max-delivery-attempts 100`,
+      ),
     );
   }
   if (state.enableExactlyOnceDelivery === true) {
-    findings.push(warning(`${subscription}: exactly-once delivery is on and buys nothing here. Run: ${update} --no-enable-exactly-once-delivery`));
+    findings.push(
+      warning(
+        `${subscription}: exactly-once delivery is on and buys nothing here. Run: ${update} --no-enable-exactly-once-delivery`,
+      ),
+    );
   }
   if (state.enableMessageOrdering === true) {
     findings.push(warning(`${subscription}: ordering is on: one message that is given back holds up all of its key.`));

@@ -52,9 +52,7 @@ async function checkSearchAttributes(client: Client, namespace: string, call: Ca
     // Temporal Cloud does not offer this call to clients; a start with an unknown attribute ends with exit 2 anyway.
     const code = codeOf(error);
     const expected = code === CODE.unimplemented || code === CODE.permissionDenied || code === CODE.unauthenticated;
-    return [
-      warning(`search attributes cannot be checked${expected ? ' here' : ''} (${describeError(error)}).`),
-    ];
+    return [warning(`search attributes cannot be checked${expected ? ' here' : ''} (${describeError(error)}).`)];
   }
 }
 

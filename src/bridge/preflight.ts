@@ -4,8 +4,7 @@ import type { Trouble } from './grpc.ts';
 
 /** What one check found. Warnings let the run go on. */
 export type Finding =
-  | { readonly kind: 'problem'; readonly text: string }
-  | { readonly kind: 'warning'; readonly text: string };
+  { readonly kind: 'problem'; readonly text: string } | { readonly kind: 'warning'; readonly text: string };
 
 export type Checked = readonly Finding[] | Extract<Trouble, { kind: 'outage' }>;
 

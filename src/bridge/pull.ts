@@ -28,9 +28,7 @@ export interface SubscriberApi {
 }
 
 export type Pulled =
-  | { readonly kind: 'messages'; readonly deliveries: readonly Delivery[] }
-  | { readonly kind: 'empty' }
-  | Trouble;
+  { readonly kind: 'messages'; readonly deliveries: readonly Delivery[] } | { readonly kind: 'empty' } | Trouble;
 
 /** `subscription` is the full name. */
 export async function pull(

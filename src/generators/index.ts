@@ -5,11 +5,10 @@ export { GeneratorError, type GenerationContext, type Generator } from './genera
 
 export type GeneratorName = 'template';
 
+const GENERATORS: Readonly<Record<GeneratorName, () => Generator>> = {
+  template: createTemplateGenerator,
+};
+
 export function createGenerator(name: GeneratorName): Generator {
-  switch (name) {
-    case 'template':
-      return createTemplateGenerator();
-    default:
-      throw new Error(`no generator ${name satisfies never}`);
-  }
+  return GENERATORS[name]();
 }

@@ -247,5 +247,9 @@ function oneLine(text: string, otherwise: string): string {
     .replace(/[\s\p{Cc}\u2028\u2029]+/gu, ' ')
     .replace(/[\u202a-\u202e\u2066-\u2069]/g, '')
     .trim();
-  return line === '' ? otherwise : line.replace(/[\\`*_[\]<>#|]/g, '\\$&');
+  if (line === '') return otherwise;
+  return line
+    .replace(/[\\`*_[\]<>]/g, '\\$&')
+    .replace(/^[#+=~-]/, '\\$&')
+    .replace(/^(\d+)([.)])/, '$1\\$2');
 }

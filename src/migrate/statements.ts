@@ -48,7 +48,8 @@ export async function runStatement(client: pg.Client, where: string, sql: string
 export async function withPatience(log: (line: string) => void, work: () => Promise<void>): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await work();
+      await work();
+      return;
     } catch (error) {
       const reason = transientReason(error);
       if (reason === undefined || attempt === TRIES) throw error;

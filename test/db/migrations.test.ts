@@ -37,18 +37,19 @@ describe('migrations', () => {
 
   it('knows what the files make', async () => {
     const [create, indexes] = await loadMigrations();
-    assert.deepEqual(create?.tables, ['content_requests', 'request_events']);
-    assert.deepEqual(indexes?.indexes, [
+    assert.ok(create && indexes);
+    assert.deepEqual(create.tables, ['content_requests', 'request_events']);
+    assert.deepEqual(indexes.indexes, [
       'idx_content_requests_correlation_status',
       'idx_content_requests_student_status_created',
       'idx_content_requests_status_created',
       'idx_content_requests_org_status_created',
       'idx_content_requests_failed_debugging',
     ]);
-    assert.equal(indexes?.up.transactional, false);
-    assert.equal(indexes?.down.transactional, false);
-    assert.equal(create?.up.transactional, false);
-    assert.equal(create?.down.transactional, true);
+    assert.equal(indexes.up.transactional, false);
+    assert.equal(indexes.down.transactional, false);
+    assert.equal(create.up.transactional, false);
+    assert.equal(create.down.transactional, true);
   });
 
   it('gives the same catalog by psql -f and by the runner', async () => {

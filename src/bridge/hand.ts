@@ -1,0 +1,129 @@
+/** The messages in hand: each is leased, handled and settled here; nothing is forgotten at the end. */
+import type { Logger } from 'pino';
+import type { Acks } from './acks.ts';
+import { BACKOFF } from './breaker.ts';
+import { Bell, within, type Clock } from './clock.ts';
+import type { Delivery } from './delivery.ts';
+import type { End } from './handle.ts';
+import type { Leases } from './leases.ts';
+import { countAge, type Counters } from './summary.ts';
+
+/** From here on a message is handled alone: if it kills the process, it takes no neighbour along. */
+export const SUSPECT_ATTEMPT = 4;
+/** Of the time to stop, kept for the last calls. */
+const LAST_CALLS_MS = 1_500;
+
+export interface HandDeps {
+  readonly leases: Leases;
+  readonly acks: Acks;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly handle: (delivery: Delivery, signal: AbortSignal) => Promise<End>;
+  readonly onMisconfigured: (problem: string) => void;
+  readonly onBug: (error: unknown) => void;
+}
+
+export class Hand {
+  /** Rings whenever a slot is free again. */
+  readonly bell: Bell;
+  readonly #deps: HandDeps;
+  readonly #held = new Set<string>();
+  readonly #stop: AbortSignal;
+  #suspects = 0;
+
+  constructor(deps: HandDeps, stop: AbortSignal) {
+    this.#deps = deps;
+    this.#stop = stop;
+    this.bell = new Bell(deps.clock);
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  /** Messages that are handled alone, one after another; nothing may be pulled beside them. */
+  get suspects(): number {
+    return this.#suspects;
+  }
+
+  take(deliveries: readonly Delivery[]): void {
+    const { counters, clock, leases } = this.#deps;
+    counters.pulled += deliveries.length;
+    for (const { ackId, publishTime } of deliveries) {
+      countAge(counters, publishTime, clock.now());
+      this.#held.add(ackId);
+      leases.hold(ackId);
+    }
+    const suspects = deliveries.filter((delivery) => delivery.deliveryAttempt >= SUSPECT_ATTEMPT);
+    this.#suspects += suspects.length;
+    for (const delivery of deliveries) {
+      if (delivery.deliveryAttempt < SUSPECT_ATTEMPT) void this.#process(delivery);
+    }
+    if (suspects.length > 0) void this.#processAlone(suspects);
+  }
+
+  async giveBack(ackIds: readonly string[]): Promise<void> {
+    if (ackIds.length === 0) return;
+    this.#deps.counters.givenBack += ackIds.length;
+    await this.#deps.leases.giveBack(ackIds);
+  }
+
+  /** Calls under way may end until `patienceMs` is over or `hurry` aborts; what is left goes back. */
+  async empty(patienceMs: number, hurry: AbortSignal): Promise<void> {
+    const { clock, acks, log } = this.#deps;
+    const deadline = clock.now() + Math.max(0, patienceMs - LAST_CALLS_MS);
+    while (this.#held.size > 0 && clock.now() < deadline && !hurry.aborted) {
+      await this.bell.wait(deadline - clock.now(), hurry);
+    }
+    const left = [...this.#held];
+    this.#held.clear();
+    try {
+      await within(clock, LAST_CALLS_MS, 'last acks', Promise.all([this.giveBack(left), acks.flush()]));
+    } catch (error) {
+      // Leases run out by themselves; what was not acked comes back and is a duplicate.
+      log.warn({ error: error instanceof Error ? error.message : String(error) }, 'last acks not confirmed');
+    }
+  }
+
+  async #processAlone(suspects: readonly Delivery[]): Promise<void> {
+    while (this.#held.size > this.#suspects && !this.#stop.aborted) await this.bell.wait(BACKOFF.maxWaitMs);
+    for (const delivery of suspects) {
+      await this.#process(delivery);
+      this.#suspects -= 1;
+      this.bell.ring();
+    }
+  }
+
+  async #process(delivery: Delivery): Promise<void> {
+    const { ackId } = delivery;
+    try {
+      const end = await this.#deps.handle(delivery, this.#stop);
+      // It went back already, because the time to stop was over.
+      if (this.#held.has(ackId)) await this.#end(ackId, end);
+    } catch (error) {
+      // A bug: nothing is known of this message, so it goes back and the run ends.
+      this.#deps.onBug(error);
+      await this.giveBack([ackId]);
+    } finally {
+      this.#held.delete(ackId);
+      this.bell.ring();
+    }
+  }
+
+  async #end(ackId: string, end: End): Promise<void> {
+    switch (end.kind) {
+      case 'ack':
+        return this.#deps.acks.add(ackId);
+      case 'leave':
+        return this.#deps.leases.release(ackId);
+      case 'misconfigured':
+        this.#deps.onMisconfigured(end.problem);
+        return this.giveBack([ackId]);
+      case 'give-back':
+        return this.giveBack([ackId]);
+      default:
+        return end satisfies never;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/** One process's connections, preflight, letters' worker and loop, opened and closed in order. */
+import type { Logger } from 'pino';
+import type { BridgeConfig } from '../config.ts';
+import { connectPubsub, connectTemporal, type PubsubConnection, type TemporalConnection } from './connect.ts';
+import { systemClock } from './clock.ts';
+import { createBridgeActivities, createLetterPublisher } from './dead-letter.ts';
+import { letterBacklog, startDeadLetterWorker, type DeadLetterWorker } from './dead-letter-worker.ts';
+import { describeError } from './grpc.ts';
+import { LetterWatch } from './letter-watch.ts';
+import { checkPubsub } from './preflight-pubsub.ts';
+import { checkTemporal } from './preflight-temporal.ts';
+import { preflightPatiently, problem, type Checked, type Preflight } from './preflight.ts';
+import { Bridge } from './run.ts';
+import { createStarter, type Starter } from './start.ts';
+import { countLetter, newCounters, type Summary } from './summary.ts';
+
+export interface Session {
+  readonly pubsub: PubsubConnection;
+  readonly temporal: TemporalConnection;
+  readonly starter: Starter;
+  close(): Promise<void>;
+}
+
+export type Opened = { readonly kind: 'open'; readonly session: Session } | Exclude<Preflight, { kind: 'ok' }>;
+
+/** Connects and looks at everything; tries again through an outage until `limitMs` is over. */
+export async function openSession(
+  config: BridgeConfig,
+  limitMs: number,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<Opened> {
+  let pubsub: PubsubConnection | null = null;
+  let temporal: TemporalConnection | null = null;
+  const close = async (): Promise<void> => {
+    await pubsub?.close();
+    await temporal?.close();
+  };
+  const checks = {
+    async pubsub(): Promise<Checked> {
+      pubsub ??= await connectPubsub(config);
+      return checkPubsub(pubsub.admin, config);
+    },
+    async temporal(): Promise<Checked> {
+      try {
+        temporal ??= await connectTemporal(config);
+      } catch (error) {
+        // The native client reports a refused key or certificate as it reports a dead host: text is all there is.
+        const text = describeError(error);
+        if (/unauthenticated|permission denied|invalid peer certificate|certificate/i.test(text)) {
+          return [
+            problem(`Temporal at ${config.temporal.address} refuses the connection (${text}). Check TEMPORAL_*.`),
+          ];
+        }
+        return { kind: 'outage', error: `${config.temporal.address}: ${text}` };
+      }
+      return checkTemporal(temporal.client, config.temporal.taskQueue, systemClock);
+    },
+  };
+  const result = await preflightPatiently(checks, limitMs, systemClock, signal, (outage) => {
+    log.warn({ of: outage.of, error: outage.error }, 'preflight: not reachable; will try again');
+  });
+  for (const text of result.kind === 'outage' ? [] : result.warnings) log.warn({ warning: text }, 'preflight warning');
+  if (result.kind !== 'ok' || pubsub === null || temporal === null) {
+    await close();
+    return result.kind === 'ok' ? { kind: 'outage', of: 'temporal', error: 'not connected' } : result;
+  }
+  // Assigned inside closures, which the compiler does not follow.
+  const opened: { pubsub: PubsubConnection; temporal: TemporalConnection } = { pubsub, temporal };
+  const starter = createStarter(opened.temporal.client, config.temporal.taskQueue, config.startDeadlineMs, systemClock);
+  return { kind: 'open', session: { ...opened, starter, close } };
+}
+
+export interface RunningBridge {
+  readonly bridge: Bridge;
+  readonly ended: Promise<Summary>;
+}
+
+/** Runs the loop beside the letters' worker; both have ended when `ended` resolves. */
+export async function startBridge(
+  session: Session,
+  config: BridgeConfig,
+  follow: boolean,
+  identity: string,
+  log: Logger,
+): Promise<RunningBridge> {
+  const { pubsub, temporal, starter } = session;
+  const counters = newCounters();
+  const letters = new LetterWatch(systemClock);
+  const publisher = createLetterPublisher(
+    pubsub.letterTopic,
+    config.deadLetterTopic,
+    config.publishDeadlineMs,
+    systemClock,
+  );
+  const activities = createBridgeActivities(publisher, letters, (reason) => countLetter(counters, reason), log);
+  const worker = await startDeadLetterWorker(temporal.connection, config.temporal.namespace, activities, identity);
+  const bridge = new Bridge({
+    config,
+    follow,
+    subscriber: pubsub.subscriber,
+    starter,
+    publisher,
+    letters,
+    letterBacklog: () => letterBacklog(temporal.client, systemClock),
+    counters,
+    clock: systemClock,
+    log,
+  });
+  bridge.gates.success('temporal');
+  worker.ended.catch((error: unknown) => {
+    bridge.stop('unexpected', `the letters' worker failed: ${describeError(error)}`);
+  });
+  return { bridge, ended: runBoth(bridge, worker, log) };
+}
+
+async function runBoth(bridge: Bridge, worker: DeadLetterWorker, log: Logger): Promise<Summary> {
+  // A signal stops both at once: together they have shutdownMs.
+  bridge.onStop(() => {
+    worker.stop().catch((error: unknown) => log.warn({ error: describeError(error) }, "letters' worker stopped badly"));
+  });
+  const summary = await bridge.run();
+  // Its failure has been logged above; the messages are settled whatever it says.
+  await worker.stop().catch(() => undefined);
+  return summary;
+}

@@ -1,0 +1,320 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { ConfigError, SETTINGS, readBridgeConfig, readMigrateConfig, readWorkerConfig } from '../../src/config.ts';
+import { NAMES } from '../../src/contract/names.ts';
+import { DEFAULT_RETRY_POLICY } from '../../src/contract/retry-policy.ts';
+
+type Env = Record<string, string | undefined>;
+
+const BRIDGE: Env = {
+  GOOGLE_CLOUD_PROJECT: NAMES.project,
+  PUBSUB_TOPIC: NAMES.topic,
+  PUBSUB_SUBSCRIPTION: NAMES.subscription,
+  PUBSUB_DLQ_TOPIC: NAMES.deadLetterTopic,
+  PUBSUB_DLQ_SUBSCRIPTION: NAMES.deadLetterSubscription,
+};
+const WORKER: Env = { DATABASE_URL: 'postgresql://worker:hunter2@db.internal:5432/vividly' };
+
+function faultsOf(read: (env: Env) => unknown, env: Env): readonly string[] {
+  try {
+    read(env);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    assert.equal(error.message, error.faults.join('\n'));
+    return error.faults;
+  }
+  return [];
+}
+
+const variableOf = (fault: string): string => fault.split(':')[0] ?? '';
+
+describe('config: defaults', () => {
+  it('needs nothing of a bridge but the names of its resources', () => {
+    const config = readBridgeConfig(BRIDGE);
+    assert.deepEqual(config, {
+      project: NAMES.project,
+      subscription: NAMES.subscription,
+      topic: NAMES.topic,
+      deadLetterTopic: NAMES.deadLetterTopic,
+      deadLetterSubscription: NAMES.deadLetterSubscription,
+      temporal: {
+        connection: { address: 'localhost:7233' },
+        address: 'localhost:7233',
+        namespace: NAMES.namespace,
+        taskQueue: NAMES.taskQueue,
+      },
+      retry: DEFAULT_RETRY_POLICY,
+      port: null,
+      concurrency: 32,
+      pullTimeoutMs: 10_000,
+      ackDeadlineSeconds: 30,
+      leaseRenewMs: 10_000,
+      idleWindowMs: 30_000,
+      maxRuntimeMs: 540_000,
+      maxMessages: 0,
+      startDeadlineMs: 10_000,
+      publishDeadlineMs: 15_000,
+      outageLimitMs: 90_000,
+      breakerThreshold: 5,
+      shutdownMs: 8_000,
+      rejectStop: false,
+      rejectAlarmCount: 20,
+      rejectAlarmRatio: 0.2,
+      log: { level: 'info', format: process.stdout.isTTY ? 'pretty' : 'json', project: NAMES.project },
+    });
+  });
+
+  it('needs nothing of a worker but the database', () => {
+    const config = readWorkerConfig(WORKER);
+    assert.deepEqual(config.database, {
+      url: WORKER['DATABASE_URL'],
+      poolSize: 10,
+      connectTimeoutMs: 5_000,
+      statementTimeoutMs: 10_000,
+    });
+    assert.equal(config.generator, 'template');
+    assert.equal(config.generatorTimeoutMs, 180_000);
+    assert.equal(config.activitySlots, 20);
+    assert.equal(config.maxCachedWorkflows, 200);
+    assert.equal(config.workflowBundle, null);
+    assert.equal(config.shutdownGraceMs, 5_500);
+    assert.equal(config.shutdownForceMs, 8_000);
+    assert.equal(config.log.project, null);
+    assert.deepEqual(readMigrateConfig(WORKER), { database: config.database, log: config.log });
+  });
+
+  it('takes blank for unset, and trims', () => {
+    const blank = Object.fromEntries(SETTINGS.map(({ name }) => [name, '  ']));
+    assert.deepEqual(readBridgeConfig({ ...blank, ...BRIDGE }), readBridgeConfig(BRIDGE));
+    assert.equal(readWorkerConfig({ DATABASE_URL: ' postgres://u@h/d\n' }).database.url, 'postgres://u@h/d');
+  });
+
+  it('reads every integer and number of the table at both of its bounds, and refuses them beyond', () => {
+    for (const setting of SETTINGS) {
+      if (setting.kind !== 'integer' && setting.kind !== 'number') continue;
+      const isBridge = (setting.usedBy as readonly string[]).includes('bridge');
+      const faults = (value: number | string): string[] =>
+        faultsOf(isBridge ? readBridgeConfig : readWorkerConfig, {
+          ...(isBridge ? BRIDGE : WORKER),
+          [setting.name]: String(value),
+        }).filter((fault) => variableOf(fault) === setting.name && /range|number;/.test(fault));
+      assert.deepEqual([faults(setting.min), faults(setting.max)], [[], []], setting.name);
+      for (const wrong of [setting.max + 1, setting.min - 1, '1e1', '0x1', 'ten', 'NaN', '1,5']) {
+        assert.equal(faults(wrong).length, 1, `${setting.name}=${String(wrong)}`);
+      }
+      if (setting.default !== null) assert.ok(setting.default >= setting.min && setting.default <= setting.max);
+    }
+  });
+
+  it('names each setting once', () => {
+    const names = SETTINGS.map(({ name }) => name);
+    assert.deepEqual(names, [...new Set(names)]);
+  });
+});
+
+describe('config: faults', () => {
+  it('tells every fault at once, a line each', () => {
+    const faults = faultsOf(readBridgeConfig, {
+      PUBSUB_TOPIC: 'projects/p/topics/t',
+      TEMPORAL_ADDRESS: 'http://temporal:7233',
+      BRIDGE_CONCURRENCY: 'many',
+      RETRY_MAX_ATTEMPTS: '0',
+      RETRY_FACTOR: '0.5',
+      BRIDGE_REJECT_STOP: 'maybe',
+      LOG_LEVEL: 'loud',
+      LOG_FORMAT: 'xml',
+      CORS_ORIGINS: 'localhost:3000',
+      PUBSUB_EMULATOR_HOST: 'http://localhost:8085',
+    });
+    assert.deepEqual(faults.map(variableOf).sort(), [
+      'BRIDGE_CONCURRENCY',
+      'BRIDGE_REJECT_STOP',
+      'CORS_ORIGINS',
+      'GOOGLE_CLOUD_PROJECT',
+      'LOG_FORMAT',
+      'LOG_LEVEL',
+      'PUBSUB_DLQ_SUBSCRIPTION',
+      'PUBSUB_DLQ_TOPIC',
+      'PUBSUB_EMULATOR_HOST',
+      'PUBSUB_SUBSCRIPTION',
+      'PUBSUB_TOPIC',
+      'RETRY_FACTOR',
+      'RETRY_MAX_ATTEMPTS',
+      'TEMPORAL_ADDRESS',
+    ]);
+    for (const fault of faults) assert.match(fault, /^[A-Z_*]+: [^\n]+; [^\n]+\.$/);
+  });
+
+  it('names the value that mends a missing resource name', () => {
+    assert.match(faultsOf(readBridgeConfig, {}).join('\n'), new RegExp(`PUBSUB_SUBSCRIPTION: .*${NAMES.subscription}`));
+  });
+
+  it('shows no value: it may be a secret, in its place or in the wrong one', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...SETTINGS.map(({ name }) => name), 'TEMPORAL_PROFILE', 'TEMPORAL_TLS_CLIENT_CERT_PATH'),
+        fc.stringMatching(/^(postgres:\/\/)?Zq[!-~]{6,30}$/),
+        (name, value) => {
+          for (const read of [readBridgeConfig, readWorkerConfig, readMigrateConfig]) {
+            assert.ok(!faultsOf(read, { [name]: value }).join('\n').includes(value));
+          }
+        },
+      ),
+    );
+  });
+
+  it('shows no line of a config file that is not TOML', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'config-'));
+    try {
+      const file = join(folder, 'temporal.toml');
+      writeFileSync(file, '[profile.default]\napi_key = "hunter2" oops\n');
+      const [fault = ''] = faultsOf(readBridgeConfig, { ...BRIDGE, TEMPORAL_CONFIG_FILE: file });
+      assert.match(fault, /^TEMPORAL_\*: could not be read/);
+      assert.doesNotMatch(fault, /hunter2/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('config: DATABASE_URL', () => {
+  const sound = [
+    'postgres://u:p@h/d',
+    'postgresql://u:p@h:5432/d?sslmode=require',
+    'postgresql://u:p@/d?host=/cloudsql/project:region:instance',
+    'postgresql:///d?host=/var/run/postgresql',
+    'postgresql://u:p%23%2F@[::1]/d',
+  ];
+  for (const url of sound) {
+    it(`takes ${url}`, () => assert.equal(readMigrateConfig({ DATABASE_URL: url }).database.url, url));
+  }
+  const unsound = {
+    'is not set': '',
+    'does not begin': 'mysql://u:p@h/d',
+    'names no host': 'postgresql://u:p@/d',
+    'names no database': 'postgresql://u:p@h/',
+    'is not a URL': 'postgresql://u:p@h:port/d',
+    'holds a bare #': 'postgresql://u@h/d#p',
+  };
+  for (const [wrong, url] of Object.entries(unsound)) {
+    it(`refuses one that ${wrong}`, () => {
+      const faults = faultsOf(readWorkerConfig, { DATABASE_URL: url });
+      assert.equal(faults.length, 1);
+      assert.match(faults[0] ?? '', new RegExp(`^DATABASE_URL: ${wrong}`));
+    });
+  }
+});
+
+describe('config: rules between settings', () => {
+  // Each rule: broken by `bad`, and its twin `good` differs by the smallest step that mends it.
+  const rules: { name: string; worker?: true; bad: Env; good: Env }[] = [
+    { name: 'PUBSUB_DLQ_TOPIC', bad: { PUBSUB_DLQ_TOPIC: NAMES.topic }, good: { PUBSUB_DLQ_TOPIC: `${NAMES.topic}-2` } },
+    {
+      name: 'PUBSUB_DLQ_SUBSCRIPTION',
+      bad: { PUBSUB_DLQ_SUBSCRIPTION: NAMES.subscription },
+      good: { PUBSUB_DLQ_SUBSCRIPTION: `${NAMES.subscription}-2` },
+    },
+    {
+      name: 'BRIDGE_LEASE_RENEW_MS',
+      bad: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '10000' },
+      good: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '9999' },
+    },
+    { name: 'BRIDGE_IDLE_WINDOW_MS', bad: { BRIDGE_IDLE_WINDOW_MS: '9999' }, good: { BRIDGE_IDLE_WINDOW_MS: '10000' } },
+    { name: 'BRIDGE_MAX_RUNTIME_MS', bad: { BRIDGE_MAX_RUNTIME_MS: '30000' }, good: { BRIDGE_MAX_RUNTIME_MS: '30001' } },
+    { name: 'BRIDGE_OUTAGE_LIMIT_MS', bad: { BRIDGE_OUTAGE_LIMIT_MS: '9999' }, good: { BRIDGE_OUTAGE_LIMIT_MS: '10000' } },
+    { name: 'RETRY_FIRST_WAIT_MS', bad: { RETRY_FIRST_WAIT_MS: '600001' }, good: { RETRY_FIRST_WAIT_MS: '600000' } },
+    {
+      name: 'WORKER_SHUTDOWN_GRACE_MS',
+      worker: true,
+      bad: { WORKER_SHUTDOWN_GRACE_MS: '8000' },
+      good: { WORKER_SHUTDOWN_GRACE_MS: '7999' },
+    },
+    { name: 'TEMPORAL_TASK_QUEUE', bad: { TEMPORAL_TASK_QUEUE: NAMES.deadLetterTaskQueue }, good: { TEMPORAL_TASK_QUEUE: 'other' } },
+    {
+      name: 'WORKER_WORKFLOW_BUNDLE',
+      worker: true,
+      bad: { WORKER_WORKFLOW_BUNDLE: '/no/such/bundle.js' },
+      good: { WORKER_WORKFLOW_BUNDLE: import.meta.filename },
+    },
+    { name: 'CORS_ORIGINS', bad: { CORS_ORIGINS: 'here' }, good: { CORS_ORIGINS: '["http://localhost:3000", "https://a.example"]' } },
+    { name: 'GENERATOR', worker: true, bad: { GENERATOR: 'gemini' }, good: { GENERATOR: 'template' } },
+    {
+      name: 'TEMPORAL_TLS_CLIENT_CERT_*',
+      bad: { TEMPORAL_TLS_CLIENT_CERT_DATA: 'c' },
+      good: { TEMPORAL_TLS_CLIENT_CERT_DATA: 'c', TEMPORAL_TLS_CLIENT_KEY_DATA: 'k' },
+    },
+    { name: 'TEMPORAL_CONFIG_FILE', bad: { TEMPORAL_CONFIG_FILE: '/no/such.toml' }, good: {} },
+    {
+      name: 'TEMPORAL_TLS_DISABLE_HOST_VERIFICATION',
+      bad: { TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: 'True' },
+      good: { TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: 'False' },
+    },
+    { name: 'TEMPORAL_TLS', bad: { TEMPORAL_TLS: 'perhaps' }, good: { TEMPORAL_TLS: 'True' } },
+    { name: 'TEMPORAL_*', bad: { TEMPORAL_PROFILE: 'missing' }, good: {} },
+  ];
+  for (const { name, worker, bad, good } of rules) {
+    const faults = (env: Env): readonly string[] =>
+      worker ? faultsOf(readWorkerConfig, { ...WORKER, ...env }) : faultsOf(readBridgeConfig, { ...BRIDGE, ...env });
+    it(`${name}: the broken rule is told`, () => assert.deepEqual(faults(bad).map(variableOf), [name]));
+    it(`${name}: its twin passes`, () => assert.deepEqual(faults(good), []));
+  }
+
+  it('is silent about a rule while one of its settings is unsound', () => {
+    const faults = faultsOf(readBridgeConfig, { ...BRIDGE, BRIDGE_PULL_TIMEOUT_MS: 'x', BRIDGE_IDLE_WINDOW_MS: '200' });
+    assert.deepEqual(faults.map(variableOf), ['BRIDGE_PULL_TIMEOUT_MS']);
+  });
+});
+
+describe('config: what the plan sets', () => {
+  it('DEBUG=True logs at debug, LOG_LEVEL wins, and other packages may have DEBUG for themselves', () => {
+    const level = (env: Env): string => readWorkerConfig({ ...WORKER, ...env }).log.level;
+    assert.equal(level({ DEBUG: 'True' }), 'debug');
+    assert.equal(level({ DEBUG: 'False' }), 'info');
+    assert.equal(level({ DEBUG: 'express:*' }), 'info');
+    assert.equal(level({ DEBUG: 'True', LOG_LEVEL: 'WARN' }), 'warn');
+  });
+
+  it('accepts the plan\'s environment as it stands', () => {
+    const plan = { SECRET_KEY: 's3cr3t\n', ALGORITHM: 'HS256', DEBUG: 'True', CORS_ORIGINS: 'http://localhost:3000' };
+    readBridgeConfig({ ...BRIDGE, ...plan });
+    readWorkerConfig({ ...WORKER, ...plan });
+  });
+});
+
+describe('config: TEMPORAL_*', () => {
+  const temporal = (env: Env) => readBridgeConfig({ ...BRIDGE, ...env }).temporal;
+
+  it('reads address, namespace, key and metadata; a key turns TLS on', () => {
+    const read = temporal({
+      TEMPORAL_ADDRESS: 'x.tmprl.cloud:7233',
+      TEMPORAL_NAMESPACE: 'n.a',
+      TEMPORAL_API_KEY: 'key\n',
+      TEMPORAL_GRPC_META_TEAM: 'v',
+      TEMPORAL_TASK_QUEUE: 'q',
+    });
+    assert.equal(read.address, 'x.tmprl.cloud:7233');
+    assert.equal(read.namespace, 'n.a');
+    assert.equal(read.taskQueue, 'q');
+    assert.deepEqual(read.connection, { address: 'x.tmprl.cloud:7233', apiKey: 'key', tls: true, metadata: { team: 'v' } });
+  });
+
+  it('turns TLS on for True, where envconfig by itself would turn it off', () => {
+    assert.equal(typeof temporal({ TEMPORAL_TLS: 'True' }).connection.tls, 'object');
+    assert.equal(temporal({ TEMPORAL_TLS: 'False' }).connection.tls, false);
+  });
+
+  it('reads the config file of the Temporal CLI', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'config-'));
+    try {
+      const file = join(folder, 'temporal.toml');
+      writeFileSync(file, '[profile.default]\naddress = "from-file:7233"\nnamespace = "f"\n');
+      const read = temporal({ TEMPORAL_CONFIG_FILE: file, TEMPORAL_ADDRESS: ' ' });
+      assert.deepEqual([read.address, read.namespace], ['from-file:7233', 'f']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
