@@ -9,7 +9,7 @@ const noEnv = {
   message: ENV_MESSAGE,
 };
 const noEnvImport = {
-  selector: "ImportDeclaration[source.value=/^(node:)?process$/]",
+  selector: 'ImportDeclaration[source.value=/^(node:)?process$/]',
   message: ENV_MESSAGE,
 };
 
@@ -30,13 +30,15 @@ export default tseslint.config(
       // Brackets mark a key that may be absent, as in env['PORT'].
       '@typescript-eslint/dot-notation': 'off',
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_' }],
       eqeqeq: 'error',
       'no-console': 'error',
     },
   },
   {
     files: ['src/**/*.ts'],
-    ignores: ['src/config.ts', 'src/**/main.ts'],
+    // src/dev starts processes and hands its own environment on to them.
+    ignores: ['src/config.ts', 'src/**/main.ts', 'src/dev/**'],
     rules: { 'no-restricted-syntax': ['error', noEnv, noEnvImport] },
   },
   {
@@ -57,7 +59,8 @@ export default tseslint.config(
               message: 'There is no Node inside the workflow sandbox.',
             },
             {
-              regex: '^(pg|pino|pino-pretty|zod|uuid|commander|@google-cloud/.*|@temporalio/(client|worker|activity|testing|envconfig))$',
+              regex:
+                '^(pg|pino|pino-pretty|zod|uuid|commander|@google-cloud/.*|@temporalio/(client|worker|activity|testing|envconfig))$',
               allowTypeImports: true,
               message: 'Workflows import types and constants only.',
             },
@@ -75,10 +78,18 @@ export default tseslint.config(
     files: ['test/**/*.ts'],
     ignores: ['test/support/**'],
     rules: {
-      'no-restricted-globals': ['error', ...['setTimeout', 'setInterval'].map((name) => ({ name, message: TIMER_MESSAGE }))],
+      'no-restricted-globals': [
+        'error',
+        ...['setTimeout', 'setInterval'].map((name) => ({ name, message: TIMER_MESSAGE })),
+      ],
       '@typescript-eslint/no-restricted-imports': [
         'error',
-        { paths: ['node:timers', 'node:timers/promises', 'timers/promises'].map((name) => ({ name, message: TIMER_MESSAGE })) },
+        {
+          paths: ['node:timers', 'node:timers/promises', 'timers/promises'].map((name) => ({
+            name,
+            message: TIMER_MESSAGE,
+          })),
+        },
       ],
       'no-restricted-syntax': [
         'error',
@@ -91,6 +102,8 @@ export default tseslint.config(
     rules: {
       // mocha's describe and it return what they return; assertions narrow better with `as` than with `!`.
       '@typescript-eslint/no-unused-expressions': 'off',
+      // Code points are what the contract counts, and what a spread gives.
+      '@typescript-eslint/no-misused-spread': 'off',
     },
   },
   {

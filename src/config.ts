@@ -251,7 +251,11 @@ function readTemporal(reader: Reader): TemporalConfig {
     taskQueue,
   } satisfies TemporalConfig;
   if (taskQueue === NAMES.deadLetterTaskQueue) {
-    reader.fault('TEMPORAL_TASK_QUEUE', 'is the queue of the dead letters', `set it to ${NAMES.taskQueue}, or unset it`);
+    reader.fault(
+      'TEMPORAL_TASK_QUEUE',
+      'is the queue of the dead letters',
+      `set it to ${NAMES.taskQueue}, or unset it`,
+    );
   }
 
   const env = reader.temporalEnv();
@@ -305,7 +309,11 @@ function readTemporal(reader: Reader): TemporalConfig {
 
 /** What the plan sets and nothing here uses: a typing slip should still be told. */
 function checkUnused(reader: Reader): void {
-  const origins = reader.text('CORS_ORIGINS')?.replace(/^\[|\]$/g, '').split(',') ?? [];
+  const origins =
+    reader
+      .text('CORS_ORIGINS')
+      ?.replace(/^\[|\]$/g, '')
+      .split(',') ?? [];
   if (!origins.every((origin) => /^\s*["']?(\*|https?:\/\/\S+)["']?\s*$/.test(origin))) {
     reader.fault('CORS_ORIGINS', 'is not a list of origins', 'separate them by commas, as in http://localhost:3000');
   }
@@ -400,7 +408,8 @@ class Reader {
     const value = this.raw(name)?.toLowerCase();
     if (value === undefined) return null;
     const found = values.find((each) => each === value);
-    if (found === undefined) this.fault(name, 'is not one of the values that it may have', `set it to ${values.join(', ')}`);
+    if (found === undefined)
+      this.fault(name, 'is not one of the values that it may have', `set it to ${values.join(', ')}`);
     return found ?? null;
   }
 
@@ -441,7 +450,8 @@ class Reader {
     }
     if ((socket || parsed.hostname === '') && !parsed.searchParams.get('host')) this.fault(name, 'names no host', fix);
     else if (parsed.pathname.replace(/^\//, '') === '') this.fault(name, 'names no database', fix);
-    else if (parsed.hash !== '') this.fault(name, 'holds a bare #', `${fix}, with special characters of the password percent-encoded`);
+    else if (parsed.hash !== '')
+      this.fault(name, 'holds a bare #', `${fix}, with special characters of the password percent-encoded`);
     return value;
   }
 

@@ -1,5 +1,12 @@
 /** One logger: JSON lines as Cloud Logging reads them, or readable lines on a terminal. It never throws. */
-import { pino, stdTimeFunctions, type Bindings, type ChildLoggerOptions, type DestinationStream, type Logger } from 'pino';
+import {
+  pino,
+  stdTimeFunctions,
+  type Bindings,
+  type ChildLoggerOptions,
+  type DestinationStream,
+  type Logger,
+} from 'pino';
 import { isColorSupported, prettyFactory } from 'pino-pretty';
 import type { LogConfig } from './config.ts';
 

@@ -14,8 +14,20 @@ interface Described {
 /** `default: null` = optional; no `default` at all = required by the processes in `requiredBy`. */
 export type Setting = Described &
   (
-    | { readonly kind: 'integer'; readonly default: number | null; readonly min: number; readonly max: number; readonly unit: string }
-    | { readonly kind: 'number'; readonly default: number; readonly min: number; readonly max: number; readonly unit: string }
+    | {
+        readonly kind: 'integer';
+        readonly default: number | null;
+        readonly min: number;
+        readonly max: number;
+        readonly unit: string;
+      }
+    | {
+        readonly kind: 'number';
+        readonly default: number;
+        readonly min: number;
+        readonly max: number;
+        readonly unit: string;
+      }
     | { readonly kind: 'boolean'; readonly default: boolean }
     | { readonly kind: 'choice'; readonly default: string | null; readonly values: readonly string[] }
     | { readonly kind: 'text'; readonly default: string | null; readonly secret?: true }

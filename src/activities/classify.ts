@@ -38,7 +38,11 @@ export function classify(error: unknown): Failure {
       ? { kind: 'unavailable', code: error.code, retryAfterMs: error.retryAfterMs ?? null }
       : { kind: error.kind, code: error.code };
   }
-  for (let cause: unknown = error; typeof cause === 'object' && cause !== null; cause = 'cause' in cause ? cause.cause : null) {
+  for (
+    let cause: unknown = error;
+    typeof cause === 'object' && cause !== null;
+    cause = 'cause' in cause ? cause.cause : null
+  ) {
     if ('status' in cause && typeof cause.status === 'number') return ofHttpStatus(cause.status);
     if ('code' in cause && typeof cause.code === 'string' && UNREACHABLE.includes(cause.code)) {
       return { kind: 'unavailable', code: cause.code, retryAfterMs: null };

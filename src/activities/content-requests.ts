@@ -122,10 +122,15 @@ async function insertOrTakeOver(database: Database, input: RecordRequestInput): 
 }
 
 /** Names what a fenced write that found no row has met. `own` = the terminal status that this write itself sets. */
-async function fenced(database: Database, owner: Ownership, statement: sql.Statement, own?: Status): Promise<FencedResult> {
+async function fenced(
+  database: Database,
+  owner: Ownership,
+  statement: sql.Statement,
+  own?: Status,
+): Promise<FencedResult> {
   if (await database.writes(statement)) return { kind: 'written' };
   const row = await database.maybeOne<{ status: Status; owner_token: string | null }>(sql.findOwner(owner.rowId));
-  if (row === undefined || row.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
+  if (row?.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
   if (row.status === own) return { kind: 'written' };
   return { kind: 'row-already-terminal', status: row.status };
 }

@@ -29,10 +29,14 @@ export async function generateContent(deps: GenerateDeps, input: GenerateInput):
   const result = await callGenerator(deps, input);
   const bytes = Buffer.byteLength(JSON.stringify(result));
   if (bytes > MAX_RESULT_BYTES) {
-    throw failure(GENERATION_FAILURE.tooLarge, `the result is ${String(bytes)} bytes, more than ${String(MAX_RESULT_BYTES)}`, {
-      code: 'result_too_large',
-      retryAfterMs: null,
-    });
+    throw failure(
+      GENERATION_FAILURE.tooLarge,
+      `the result is ${String(bytes)} bytes, more than ${String(MAX_RESULT_BYTES)}`,
+      {
+        code: 'result_too_large',
+        retryAfterMs: null,
+      },
+    );
   }
   return result;
 }

@@ -201,15 +201,7 @@ export const failRequest = (rowId: string, ownerToken: string, failure: RowFailu
       and owner_token = $2
       and status::text = any($7)
     returning id`,
-  values: [
-    rowId,
-    ownerToken,
-    failure.stage,
-    failure.message,
-    JSON.stringify(failure.details),
-    failures,
-    OPEN_STATUSES,
-  ],
+  values: [rowId, ownerToken, failure.stage, failure.message, JSON.stringify(failure.details), failures, OPEN_STATUSES],
 });
 
 export const cancelRequest = (rowId: string, ownerToken: string): Statement => ({

@@ -9,7 +9,7 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
-      if (signal?.aborted === true) return resolve();
+      if (signal?.aborted === true) { resolve(); return; }
       const done = (): void => {
         clearTimeout(timer);
         signal?.removeEventListener('abort', done);

@@ -114,9 +114,9 @@ export class Hand {
   async #end(ackId: string, end: End): Promise<void> {
     switch (end.kind) {
       case 'ack':
-        return this.#deps.acks.add(ackId);
+        { this.#deps.acks.add(ackId); return; }
       case 'leave':
-        return this.#deps.leases.release(ackId);
+        { this.#deps.leases.release(ackId); return; }
       case 'misconfigured':
         this.#deps.onMisconfigured(end.problem);
         return this.giveBack([ackId]);

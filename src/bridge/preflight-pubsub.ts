@@ -25,12 +25,10 @@ export interface SubscriptionState {
   } | null;
 }
 
-interface Iam {
-  (request: {
+type Iam = (request: {
     resource: string;
     permissions: string[];
-  }): Promise<readonly [{ readonly permissions?: readonly string[] | null }, ...unknown[]]>;
-}
+  }) => Promise<readonly [{ readonly permissions?: readonly string[] | null }, ...unknown[]]>;
 
 export interface PubsubAdmin {
   getSubscription(

@@ -177,7 +177,7 @@ export class Bridge {
       case 'messages':
         this.gates.success('pull');
         this.#idle.reset();
-        return this.#hand.take(answer.deliveries);
+        { this.#hand.take(answer.deliveries); return; }
       case 'empty':
         this.gates.success('pull');
         return this.#foundNothing(askedAt);
@@ -187,7 +187,7 @@ export class Bridge {
         this.#deps.log.warn({ error: answer.error }, 'pull failed');
         return clock.sleep(BACKOFF.firstWaitMs, this.#stop.signal);
       case 'misconfigured':
-        return this.stop('configuration', answer.problem);
+        { this.stop('configuration', answer.problem); return; }
       default:
         return answer satisfies never;
     }
@@ -234,7 +234,7 @@ export class Bridge {
     if (this.#hand.size > 0) this.#idle.reset();
     else this.#idle.empty(askedAt);
     const idle = this.#idle.isIdle(clock.now()) && this.#hand.size === 0 && letters.idleFor(config.idleWindowMs);
-    if (idle && !follow && !(await this.#lettersExpected())) return this.stop('drained');
+    if (idle && !follow && !(await this.#lettersExpected())) { this.stop('drained'); return; }
     if (clock.now() - askedAt < FAST_EMPTY_MS) await clock.sleep(FAST_EMPTY_MS, this.#stop.signal);
   }
 

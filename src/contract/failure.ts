@@ -2,13 +2,7 @@
  * Every way a request can end badly, as a stable code that stands in the row (error_details.code), in the dead
  * letter (dlq_reason) and in the failed run (ApplicationFailure.type). Codes are added, never renamed.
  */
-export const REJECTION_CODES = [
-  'too_large',
-  'not_utf8',
-  'not_json',
-  'not_an_object',
-  'invalid_fields',
-] as const;
+export const REJECTION_CODES = ['too_large', 'not_utf8', 'not_json', 'not_an_object', 'invalid_fields'] as const;
 export type RejectionCode = (typeof REJECTION_CODES)[number];
 
 /** Ends of a valid message's run that are written as a dead letter. */

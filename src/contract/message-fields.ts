@@ -115,5 +115,5 @@ export function readFields(message: object): { readonly fields: MessageFields; r
     if (result.success) fields[field] = result.data;
     else for (const { message: fault } of result.error.issues) faults.push({ field, fault });
   }
-  return { fields: fields as MessageFields, faults };
+  return { fields: fields, faults };
 }

@@ -52,11 +52,7 @@ export function demoMessages(): { readonly messages: readonly DemoMessage[]; rea
       },
     ],
     script: {
-      [twice]: [
-        { kind: 'transient', code: 'http_500' },
-        { kind: 'transient', code: 'http_500' },
-        { kind: 'ok' },
-      ],
+      [twice]: [{ kind: 'transient', code: 'http_500' }, { kind: 'transient', code: 'http_500' }, { kind: 'ok' }],
       [always]: [{ kind: 'transient', code: 'http_500' }],
     },
   };

@@ -157,7 +157,9 @@ function printAddresses(stack: Stack, processes: Processes, dataDir: string): vo
   if (stack.temporalUi !== null) say(`  Temporal UI    ${stack.temporalUi}/namespaces/${NAMES.namespace}/workflows`);
   say(`  psql           psql '${stack.databaseUrl}'`);
   say(`  temporal       temporal workflow list --address ${stack.temporalAddress}`);
-  say(`  gcloud pubsub  CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://${stack.pubsubHost}/ gcloud pubsub topics publish \\`);
+  say(
+    `  gcloud pubsub  CLOUDSDK_API_ENDPOINT_OVERRIDES_PUBSUB=http://${stack.pubsubHost}/ gcloud pubsub topics publish \\`,
+  );
   say(`                   ${NAMES.topic} --project=${NAMES.project} --message='{"correlation_id": …}'`);
   say(`  health         worker ${processes.workerHealth} · bridge ${processes.bridgeHealth}`);
   say(`  logs           ${path.join(dataDir, 'logs')}`);
@@ -243,7 +245,9 @@ function printLinks(stack: Stack, entries: readonly Watched[]): void {
   if (stack.temporalUi === null) return;
   for (const { message, workflowId } of entries) {
     if (workflowId === null) continue;
-    say(`  ${message.title}: ${stack.temporalUi}/namespaces/${NAMES.namespace}/workflows/${encodeURIComponent(workflowId)}`);
+    say(
+      `  ${message.title}: ${stack.temporalUi}/namespaces/${NAMES.namespace}/workflows/${encodeURIComponent(workflowId)}`,
+    );
   }
 }
 

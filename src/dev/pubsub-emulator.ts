@@ -83,7 +83,15 @@ export async function startPubsubEmulator(options: PubsubEmulatorOptions): Promi
   const child = spawn(
     java,
     // Netty probes IPv6 first, and containers without it fail there.
-    ['-Xmx512m', '-Djava.net.preferIPv4Stack=true', '-jar', jar, `--host=${options.host}`, `--port=${String(port)}`, `--data_dir=${dataDir}`],
+    [
+      '-Xmx512m',
+      '-Djava.net.preferIPv4Stack=true',
+      '-jar',
+      jar,
+      `--host=${options.host}`,
+      `--port=${String(port)}`,
+      `--data_dir=${dataDir}`,
+    ],
     // A group of its own: the terminal's Ctrl-C must reach only us, who stop the parts in order.
     { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
   );

@@ -16,7 +16,11 @@ export type Step =
 /** By correlation_id: one step a call; the last one is repeated. */
 export type Script = Readonly<Record<string, readonly Step[]>>;
 
-export function scriptedGenerator(real: Generator, script: Script, onCall?: (correlationId: string) => void): Generator {
+export function scriptedGenerator(
+  real: Generator,
+  script: Script,
+  onCall?: (correlationId: string) => void,
+): Generator {
   const calls = new Map<string, number>();
   return {
     name: `scripted ${real.name}`,

@@ -55,7 +55,9 @@ export async function startStack({ dataDir, env, log }: StackOptions): Promise<S
   const [database, temporal, pubsub] = parts;
   if (database.status === 'rejected' || temporal.status === 'rejected' || pubsub.status === 'rejected') {
     await stop();
-    const reasons = parts.filter((part) => part.status === 'rejected').map((part) => String((part.reason as Error).message));
+    const reasons = parts
+      .filter((part) => part.status === 'rejected')
+      .map((part) => (part.reason as Error).message);
     throw new StartError(reasons.join('\n'));
   }
   try {
@@ -162,4 +164,3 @@ async function startPubsub(env: Env, started: Started): Promise<string> {
 export function openPubsub(host: string): PubSub {
   return new PubSub({ projectId: NAMES.project, apiEndpoint: host, emulatorMode: true });
 }
-

@@ -49,10 +49,12 @@ export async function watchLetters(pubsub: PubSub, onLetter: (letter: Message) =
 /** Brings every entry up to date; true when one changed. */
 export async function look(entries: readonly Watched[], client: Client, database: pg.Client): Promise<boolean> {
   const ids = entries.flatMap((entry) => entry.rowId ?? []);
-  const { rows } = await database.query<{ id: string; status: string; retry_count: number; current_stage: string | null }>(
-    'select id, status::text as status, retry_count, current_stage from content_requests where id = any($1)',
-    [ids],
-  );
+  const { rows } = await database.query<{
+    id: string;
+    status: string;
+    retry_count: number;
+    current_stage: string | null;
+  }>('select id, status::text as status, retry_count, current_stage from content_requests where id = any($1)', [ids]);
   let changed = false;
   for (const entry of entries) {
     const found = rows.find((row) => row.id === entry.rowId);

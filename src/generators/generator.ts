@@ -30,7 +30,7 @@ export class GeneratorError extends Error {
   readonly kind: 'permanent' | 'transient' | 'unavailable';
   /** Stable and short, for logs and failures. */
   readonly code: string;
-  readonly retryAfterMs?: number;
+  declare readonly retryAfterMs?: number;
 
   constructor(kind: GeneratorError['kind'], code: string, message: string, options: GeneratorErrorOptions = {}) {
     super(message, options);

@@ -74,13 +74,15 @@ const BANDS = {
   },
   high: {
     audience: 'high school learners (grades 9 to 12)',
-    opening: 'The aim is not to remember the idea but to use it: to predict, to argue and to see where it stops being valid.',
+    opening:
+      'The aim is not to remember the idea but to use it: to predict, to argue and to see where it stops being valid.',
     explore: [
       'State the idea precisely, with its conditions. Which terms are defined, and which are taken for granted?',
       'Work out what follows from it. A claim that nothing would contradict explains nothing: what would contradict this one?',
       'Look at the evidence. How do we know it, who disagreed, and what settled the question?',
     ],
-    activity: 'Choose a case that the lesson did not mention. Predict, by the idea alone, what happens; then look it up.',
+    activity:
+      'Choose a case that the lesson did not mention. Predict, by the idea alone, what happens; then look it up.',
     recap: 'Explain the idea, its strongest evidence and its limits in three sentences.',
   },
   college: {
@@ -146,7 +148,10 @@ const MINUTES_A_STEP = 2;
 function script(request: ContentRequest): string {
   const topic = oneLine(request.topic, 'the topic of today');
   const interest = oneLine(request.interest ?? '', '');
-  const objective = oneLine(request.learningObjective ?? '', `Explain ${topic} and apply it to an example of your own.`);
+  const objective = oneLine(
+    request.learningObjective ?? '',
+    `Explain ${topic} and apply it to an example of your own.`,
+  );
   const grade = oneLine(request.gradeLevel ?? '', '');
   const band = bandFor(request.gradeLevel);
   const minutes = request.durationMinutes ?? DEFAULT_MINUTES;

@@ -128,7 +128,8 @@ async function endAsRefused(input: ProcessInput, error: unknown, stage: Stage, a
 }
 
 function refuseUnlessWritten(result: FencedResult): void {
-  if (result.kind === 'row-already-terminal') throw quiet('row_already_terminal', `the row is ${result.status} already`);
+  if (result.kind === 'row-already-terminal')
+    throw quiet('row_already_terminal', `the row is ${result.status} already`);
   if (result.kind === 'row-lost') throw quiet('row_lost', 'the row is gone or another run owns it');
 }
 

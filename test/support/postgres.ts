@@ -36,7 +36,11 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
   await chmod(folder, 0o711);
   const server = await startOnFreePort(folder, { ...FAST_SETTINGS, ...settings });
   const killWithProcess = (): void => {
-    process.kill(server.pid, 'SIGQUIT');
+    try {
+      process.kill(server.pid, 'SIGQUIT');
+    } catch {
+      // It has ended by itself.
+    }
   };
   process.once('exit', killWithProcess);
   const adminUrl = server.url('postgres');

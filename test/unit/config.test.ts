@@ -159,7 +159,11 @@ describe('config: faults', () => {
         fc.stringMatching(/^(postgres:\/\/)?Zq[!-~]{6,30}$/),
         (name, value) => {
           for (const read of [readBridgeConfig, readWorkerConfig, readMigrateConfig]) {
-            assert.ok(!faultsOf(read, { [name]: value }).join('\n').includes(value));
+            assert.ok(
+              !faultsOf(read, { [name]: value })
+                .join('\n')
+                .includes(value),
+            );
           }
         },
       ),
@@ -211,7 +215,11 @@ describe('config: DATABASE_URL', () => {
 describe('config: rules between settings', () => {
   // Each rule: broken by `bad`, and its twin `good` differs by the smallest step that mends it.
   const rules: { name: string; worker?: true; bad: Env; good: Env }[] = [
-    { name: 'PUBSUB_DLQ_TOPIC', bad: { PUBSUB_DLQ_TOPIC: NAMES.topic }, good: { PUBSUB_DLQ_TOPIC: `${NAMES.topic}-2` } },
+    {
+      name: 'PUBSUB_DLQ_TOPIC',
+      bad: { PUBSUB_DLQ_TOPIC: NAMES.topic },
+      good: { PUBSUB_DLQ_TOPIC: `${NAMES.topic}-2` },
+    },
     {
       name: 'PUBSUB_DLQ_SUBSCRIPTION',
       bad: { PUBSUB_DLQ_SUBSCRIPTION: NAMES.subscription },
@@ -223,8 +231,16 @@ describe('config: rules between settings', () => {
       good: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '9999' },
     },
     { name: 'BRIDGE_IDLE_WINDOW_MS', bad: { BRIDGE_IDLE_WINDOW_MS: '9999' }, good: { BRIDGE_IDLE_WINDOW_MS: '10000' } },
-    { name: 'BRIDGE_MAX_RUNTIME_MS', bad: { BRIDGE_MAX_RUNTIME_MS: '30000' }, good: { BRIDGE_MAX_RUNTIME_MS: '30001' } },
-    { name: 'BRIDGE_OUTAGE_LIMIT_MS', bad: { BRIDGE_OUTAGE_LIMIT_MS: '9999' }, good: { BRIDGE_OUTAGE_LIMIT_MS: '10000' } },
+    {
+      name: 'BRIDGE_MAX_RUNTIME_MS',
+      bad: { BRIDGE_MAX_RUNTIME_MS: '30000' },
+      good: { BRIDGE_MAX_RUNTIME_MS: '30001' },
+    },
+    {
+      name: 'BRIDGE_OUTAGE_LIMIT_MS',
+      bad: { BRIDGE_OUTAGE_LIMIT_MS: '9999' },
+      good: { BRIDGE_OUTAGE_LIMIT_MS: '10000' },
+    },
     { name: 'RETRY_FIRST_WAIT_MS', bad: { RETRY_FIRST_WAIT_MS: '600001' }, good: { RETRY_FIRST_WAIT_MS: '600000' } },
     {
       name: 'WORKER_SHUTDOWN_GRACE_MS',
@@ -232,14 +248,22 @@ describe('config: rules between settings', () => {
       bad: { WORKER_SHUTDOWN_GRACE_MS: '8000' },
       good: { WORKER_SHUTDOWN_GRACE_MS: '7999' },
     },
-    { name: 'TEMPORAL_TASK_QUEUE', bad: { TEMPORAL_TASK_QUEUE: NAMES.deadLetterTaskQueue }, good: { TEMPORAL_TASK_QUEUE: 'other' } },
+    {
+      name: 'TEMPORAL_TASK_QUEUE',
+      bad: { TEMPORAL_TASK_QUEUE: NAMES.deadLetterTaskQueue },
+      good: { TEMPORAL_TASK_QUEUE: 'other' },
+    },
     {
       name: 'WORKER_WORKFLOW_BUNDLE',
       worker: true,
       bad: { WORKER_WORKFLOW_BUNDLE: '/no/such/bundle.js' },
       good: { WORKER_WORKFLOW_BUNDLE: import.meta.filename },
     },
-    { name: 'CORS_ORIGINS', bad: { CORS_ORIGINS: 'here' }, good: { CORS_ORIGINS: '["http://localhost:3000", "https://a.example"]' } },
+    {
+      name: 'CORS_ORIGINS',
+      bad: { CORS_ORIGINS: 'here' },
+      good: { CORS_ORIGINS: '["http://localhost:3000", "https://a.example"]' },
+    },
     { name: 'GENERATOR', worker: true, bad: { GENERATOR: 'gemini' }, good: { GENERATOR: 'template' } },
     {
       name: 'TEMPORAL_TLS_CLIENT_CERT_*',
@@ -277,7 +301,7 @@ describe('config: what the plan sets', () => {
     assert.equal(level({ DEBUG: 'True', LOG_LEVEL: 'WARN' }), 'warn');
   });
 
-  it('accepts the plan\'s environment as it stands', () => {
+  it("accepts the plan's environment as it stands", () => {
     const plan = { SECRET_KEY: 's3cr3t\n', ALGORITHM: 'HS256', DEBUG: 'True', CORS_ORIGINS: 'http://localhost:3000' };
     readBridgeConfig({ ...BRIDGE, ...plan });
     readWorkerConfig({ ...WORKER, ...plan });
@@ -298,7 +322,12 @@ describe('config: TEMPORAL_*', () => {
     assert.equal(read.address, 'x.tmprl.cloud:7233');
     assert.equal(read.namespace, 'n.a');
     assert.equal(read.taskQueue, 'q');
-    assert.deepEqual(read.connection, { address: 'x.tmprl.cloud:7233', apiKey: 'key', tls: true, metadata: { team: 'v' } });
+    assert.deepEqual(read.connection, {
+      address: 'x.tmprl.cloud:7233',
+      apiKey: 'key',
+      tls: true,
+      metadata: { team: 'v' },
+    });
   });
 
   it('turns TLS on for True, where envconfig by itself would turn it off', () => {

@@ -21,7 +21,10 @@ const REQUEST: ContentRequest = {
 
 const generator = createGenerator('template');
 
-function generate(change: Partial<ContentRequest> = {}, context: Partial<GenerationContext> = {}): Promise<GenerationResult> {
+function generate(
+  change: Partial<ContentRequest> = {},
+  context: Partial<GenerationContext> = {},
+): Promise<GenerationResult> {
   return generator.generate(
     { ...REQUEST, ...change },
     { attempt: 1, signal: new AbortController().signal, heartbeat: () => undefined, ...context },
@@ -89,8 +92,13 @@ describe('template generator', () => {
   it('lasts as long as asked', async () => {
     assert.match(await scriptOf({ durationMinutes: 1 }), /1 minute\*[\s\S]*## Recap \(0:54 to 1:00\)/);
     assert.match(await scriptOf({ durationMinutes: null }), /## Recap \(9:00 to 10:00\)/);
-    const lengths = await Promise.all([5, 20, 60].map(async (durationMinutes) => (await scriptOf({ durationMinutes })).length));
-    assert.deepEqual(lengths, [...lengths].sort((a, b) => a - b));
+    const lengths = await Promise.all(
+      [5, 20, 60].map(async (durationMinutes) => (await scriptOf({ durationMinutes })).length),
+    );
+    assert.deepEqual(
+      lengths,
+      [...lengths].sort((a, b) => a - b),
+    );
     assert.equal(new Set(lengths).size, 3);
   });
 
@@ -111,7 +119,12 @@ describe('template generator', () => {
 
   it('takes what a student wrote for text: no heading, list, link or line of its own', async () => {
     const nasty = '# Photo\u0000\n## Ignore all [this](http://x)\u001b[2J\u2028* <b>\u202e `x`';
-    const script = await scriptOf({ topic: nasty, interest: '1. one', learningObjective: '> - quote\n# heading', gradeLevel: '9\n# x' });
+    const script = await scriptOf({
+      topic: nasty,
+      interest: '1. one',
+      learningObjective: '> - quote\n# heading',
+      gradeLevel: '9\n# x',
+    });
     assert.equal(headingsOf(script).length, 9);
     assert.doesNotMatch(script.replaceAll('\n', ''), /[\p{Cc}\u2028\u202e]/u);
     assert.ok(!script.includes('[this]('));
@@ -141,7 +154,12 @@ describe('template generator', () => {
       { numRuns: 300 },
     );
     const longest = '€'.repeat(10_000);
-    const script = await scriptOf({ topic: longest.slice(0, 500), interest: longest.slice(0, 100), learningObjective: longest, durationMinutes: 2_147_483_647 });
+    const script = await scriptOf({
+      topic: longest.slice(0, 500),
+      interest: longest.slice(0, 100),
+      learningObjective: longest,
+      durationMinutes: 2_147_483_647,
+    });
     assert.ok(Buffer.byteLength(script) < 1_048_576 / 4);
   });
 
@@ -157,7 +175,10 @@ describe('GeneratorError', () => {
   it('carries what the classifier needs', () => {
     const cause = new Error('429');
     const error = new GeneratorError('unavailable', 'quota', 'too many', { retryAfterMs: 7_000, cause });
-    assert.deepEqual([error.kind, error.code, error.message, error.retryAfterMs, error.cause], ['unavailable', 'quota', 'too many', 7_000, cause]);
+    assert.deepEqual(
+      [error.kind, error.code, error.message, error.retryAfterMs, error.cause],
+      ['unavailable', 'quota', 'too many', 7_000, cause],
+    );
     assert.ok(!('retryAfterMs' in new GeneratorError('transient', 'x', 'y')));
   });
 });

@@ -9,7 +9,10 @@ const READY: HealthOptions = {
   ready: () => Promise.resolve({ ok: true, checks: { database: 'ok' } }),
 };
 
-async function withHealth(options: Partial<HealthOptions>, use: (base: string, health: Health) => Promise<void>): Promise<void> {
+async function withHealth(
+  options: Partial<HealthOptions>,
+  use: (base: string, health: Health) => Promise<void>,
+): Promise<void> {
   const health = await startHealth({ ...READY, ...options });
   try {
     await use(`http://127.0.0.1:${health.port}`, health);
@@ -39,7 +42,10 @@ describe('health', () => {
 
   it('is ready when its dependencies are, and alive in any case', () =>
     withHealth({}, async (base) => {
-      assert.deepEqual(await ask(`${base}/health/ready`), { code: 200, body: { status: 'ready', checks: { database: 'ok' } } });
+      assert.deepEqual(await ask(`${base}/health/ready`), {
+        code: 200,
+        body: { status: 'ready', checks: { database: 'ok' } },
+      });
     }));
 
   it('the twin: not ready', () =>
@@ -51,7 +57,10 @@ describe('health', () => {
 
   it('tells nothing secret: neither an error nor a check that is more than words', async () => {
     await withHealth({ ready: () => Promise.reject(new Error('postgres://u:hunter2@h')) }, async (base) => {
-      assert.deepEqual(await ask(`${base}/health/ready`), { code: 503, body: { status: 'not_ready', checks: { deadline: 'failed' } } });
+      assert.deepEqual(await ask(`${base}/health/ready`), {
+        code: 503,
+        body: { status: 'not_ready', checks: { deadline: 'failed' } },
+      });
     });
     const checks = { database: 'password authentication failed for user "u" at 10.0.0.3', temporal: 'ok' };
     await withHealth({ ready: () => Promise.resolve({ ok: false, checks }) }, async (base) => {
@@ -69,7 +78,10 @@ describe('health', () => {
     await withHealth({ ready }, async (base) => {
       const began = performance.now();
       const both = await Promise.all([ask(`${base}/health/ready`), ask(`${base}/health/ready`)]);
-      assert.deepEqual(both.map(({ code }) => code), [503, 503]);
+      assert.deepEqual(
+        both.map(({ code }) => code),
+        [503, 503],
+      );
       assert.ok(performance.now() - began < 4_000);
       assert.equal(asked, 1, 'a check under way is shared');
       assert.equal((await ask(`${base}/health/ready`)).code, 200);

@@ -51,7 +51,10 @@ describe('log: JSON', () => {
     const captured = capture();
     captured.log.child({ correlation_id: 'a' }).info('m');
     captured.log.info({ correlationId: 'b' }, 'm');
-    assert.deepEqual(captured.lines().map((line) => line['correlation_id']), ['a', 'b']);
+    assert.deepEqual(
+      captured.lines().map((line) => line['correlation_id']),
+      ['a', 'b'],
+    );
   });
 
   it('is one line for each call, whatever is in it', () => {
@@ -60,7 +63,7 @@ describe('log: JSON', () => {
     assert.equal(only(captured)['message'], 'b\nc');
   });
 
-  it('lets no field stand in for the logger\'s own', () => {
+  it("lets no field stand in for the logger's own", () => {
     const captured = capture();
     captured.log.info({ severity: 'CRITICAL', time: 'never', message: 'forged', stack_trace: 'x' }, 'real');
     assert.equal(captured.text().match(/"severity":/g)?.length, 1);
@@ -72,7 +75,10 @@ describe('log: JSON', () => {
 
   it('serialises errors with code, message and causes, without their other fields', () => {
     const captured = capture();
-    const error = Object.assign(new Error('refused', { cause: new Error('socket') }), { code: '23505', detail: 'Key (x)=(y)' });
+    const error = Object.assign(new Error('refused', { cause: new Error('socket') }), {
+      code: '23505',
+      detail: 'Key (x)=(y)',
+    });
     captured.log.warn({ err: error }, 'm');
     const line = only(captured);
     assert.deepEqual(line['err'], {
@@ -96,13 +102,26 @@ describe('log: JSON', () => {
 });
 
 describe('log: secrets and student text', () => {
-  const keys = ['secret', 'password', 'token', 'authorization', 'student_id', 'studentId', 'student_query', 'topic', 'DATABASE_URL'];
+  const keys = [
+    'secret',
+    'password',
+    'token',
+    'authorization',
+    'student_id',
+    'studentId',
+    'student_query',
+    'topic',
+    'DATABASE_URL',
+  ];
   for (const format of ['json', 'pretty'] as const) {
     for (const key of keys) {
       it(`redacts ${key} (${format}) in fields, depths, children, bindings and arguments`, () => {
         const captured = capture({ format }, { [key]: 'hunter2' });
         captured.log.info({ [key]: 'hunter2', a: [{ b: { [key]: { c: 'hunter2' } } }] }, 'm');
-        captured.log.child({ [key]: 'hunter2' }).child({ x: 1 }).info('m %o', { [key]: 'hunter2' });
+        captured.log
+          .child({ [key]: 'hunter2' })
+          .child({ x: 1 })
+          .info('m %o', { [key]: 'hunter2' });
         assert.doesNotMatch(captured.text(), /hunter2/);
         assert.match(captured.text(), /redacted/);
       });
@@ -130,7 +149,7 @@ describe('log: pretty', () => {
     captured.log.warn({ value: nasty, [nasty]: nasty, err: new Error(nasty) }, nasty);
     captured.log.error(new Error(nasty));
     // Colours of the printer itself are there on a terminal only.
-    assert.doesNotMatch(captured.text(), /\u001b\[2J|\r|\u009b|\u202e/);
+    for (const control of ['\u001b[2J', '\r', '\u009b', '\u202e']) assert.ok(!captured.text().includes(control));
     assert.doesNotMatch(captured.text(), /^\[00:00:00/m);
     assert.match(captured.text(), /WARN.*: a \[2J \[00:00:00\.000\] ERROR: forged/);
   });
@@ -142,7 +161,14 @@ describe('log: never throws', () => {
     loop['loop'] = loop;
     const hostile = [
       loop,
-      { big: 1n, map: new Map([[loop, 1]]), set: new Set([1]), bytes: new Uint8Array(3), symbol: Symbol('s'), call: () => 1 },
+      {
+        big: 1n,
+        map: new Map([[loop, 1]]),
+        set: new Set([1]),
+        bytes: new Uint8Array(3),
+        symbol: Symbol('s'),
+        call: () => 1,
+      },
       {
         get broken(): string {
           throw new Error('getter');
@@ -153,7 +179,14 @@ describe('log: never throws', () => {
           throw new Error('toJSON');
         },
       },
-      new Proxy({}, { ownKeys: () => { throw new Error('proxy'); } }),
+      new Proxy(
+        {},
+        {
+          ownKeys: () => {
+            throw new Error('proxy');
+          },
+        },
+      ),
       { date: new Date(Number.NaN), deep: { a: { b: { c: { d: { e: { f: { g: { h: 1 } } } } } } } } },
       Object.create(null),
     ];
@@ -171,12 +204,16 @@ describe('log: never throws', () => {
 
   it('for any fields, and keeps each line a JSON object', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.string(), fc.anything({ withBigInt: true, withMap: true, withNullPrototype: true })), fc.string(), (fields, message) => {
-        const captured = capture();
-        captured.log.info(fields, '%s', message);
-        const line = only(captured);
-        assert.equal(line['severity'], 'INFO');
-      }),
+      fc.property(
+        fc.dictionary(fc.string(), fc.anything({ withBigInt: true, withMap: true, withNullPrototype: true })),
+        fc.string(),
+        (fields, message) => {
+          const captured = capture();
+          captured.log.info(fields, '%s', message);
+          const line = only(captured);
+          assert.equal(line['severity'], 'INFO');
+        },
+      ),
     );
   });
 
@@ -201,13 +238,19 @@ describe('log: traceFields', () => {
 
   it('gives nothing without a project or a sound traceparent', () => {
     assert.deepEqual(traceFields(null, traceparent), {});
-    for (const wrong of [undefined, '', 'x', traceparent.toUpperCase(), traceparent.replace(/0af.*9c/, '0'.repeat(32))]) {
+    for (const wrong of [
+      undefined,
+      '',
+      'x',
+      traceparent.toUpperCase(),
+      traceparent.replace(/0af.*9c/, '0'.repeat(32)),
+    ]) {
       assert.deepEqual(traceFields('p', wrong), {});
     }
   });
 });
 
-describe('log: Temporal\'s lines', () => {
+describe("log: Temporal's lines", () => {
   it('go to the same logger, with their fields', () => {
     const captured = capture();
     const logger = temporalLogger(captured.log);
@@ -216,7 +259,10 @@ describe('log: Temporal\'s lines', () => {
     logger.debug('unseen');
     assert.deepEqual(
       captured.lines().map(({ severity, message }) => [severity, message]),
-      [['INFO', '100% %s started'], ['WARNING', 'slow']],
+      [
+        ['INFO', '100% %s started'],
+        ['WARNING', 'slow'],
+      ],
     );
     assert.equal(captured.lines()[0]?.['workflowId'], 'w');
     assert.doesNotMatch(captured.text(), /hunter2/);

@@ -1,0 +1,49 @@
+/** The real emulator, one per test file; topics and subscriptions of their own for each test. */
+import { randomUUID } from 'node:crypto';
+import { v1, type PubSub } from '@google-cloud/pubsub';
+import getPort from 'get-port';
+import { startPubsubEmulator, emulatorClient, type PubsubEmulator } from '../../src/dev/pubsub-emulator.ts';
+import { createPubsubResources, type PubsubNames } from '../../src/dev/pubsub-resources.ts';
+
+export interface TestPubsub {
+  readonly emulator: PubsubEmulator;
+  readonly client: PubSub;
+  readonly project: string;
+  readonly subscriber: v1.SubscriberClient;
+  resources(): Promise<PubsubNames>;
+  stop(): Promise<void>;
+}
+
+export async function startTestPubsub(): Promise<TestPubsub> {
+  const emulator = await startPubsubEmulator({
+    port: await getPort({ host: '127.0.0.1' }),
+    host: '127.0.0.1',
+    log: () => undefined,
+  });
+  const project = 'test-project';
+  const client = emulatorClient(emulator.host, project);
+  const config = (await client.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0];
+  const subscriber = new v1.SubscriberClient(config);
+  return {
+    emulator,
+    client,
+    project,
+    subscriber,
+    async resources() {
+      const id = randomUUID();
+      const names = {
+        topic: `requests-${id}`,
+        subscription: `sub-${id}`,
+        deadLetterTopic: `dlq-${id}`,
+        deadLetterSubscription: `dlq-sub-${id}`,
+      };
+      await createPubsubResources(client, names);
+      return names;
+    },
+    async stop() {
+      await subscriber.close();
+      await client.close();
+      await emulator.stop();
+    },
+  };
+}
