@@ -6,7 +6,7 @@ import type { BridgeConfig } from '../config.ts';
 import type { TopicApi } from './dead-letter.ts';
 import type { PubsubAdmin } from './preflight-pubsub.ts';
 import { subscriptionName, topicName } from './pubsub-names.ts';
-import type { SubscriberApi } from './pull.ts';
+import type { CallLimits, SubscriberApi } from './pull.ts';
 
 export interface PubsubConnection {
   readonly subscriber: SubscriberApi;
@@ -15,8 +15,10 @@ export interface PubsubConnection {
   close(): Promise<void>;
 }
 
-export async function connectPubsub(config: BridgeConfig): Promise<PubsubConnection> {
-  const pubsub = new PubSub({ projectId: config.project });
+export async function connectPubsub(
+  config: BridgeConfig,
+  pubsub = new PubSub({ projectId: config.project }),
+): Promise<PubsubConnection> {
   // Knows of PUBSUB_EMULATOR_HOST, which the v1 clients by themselves do not.
   // The cast: its optional fields are declared without `undefined` on one side and with it on the other.
   const clientConfig = (await pubsub.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0];
@@ -28,8 +30,13 @@ export async function connectPubsub(config: BridgeConfig): Promise<PubsubConnect
     gaxOpts: { timeout: config.publishDeadlineMs },
   });
   const subscription = subscriptionName(config.project, config.subscription);
+  await subscriber.initialize();
   return {
-    subscriber,
+    subscriber: {
+      pull: (request, limits, signal) => cancellablePull(subscriber, request, limits, signal),
+      acknowledge: (request, limits) => subscriber.acknowledge(request, limits),
+      modifyAckDeadline: (request, limits) => subscriber.modifyAckDeadline(request, limits),
+    },
     letterTopic,
     admin: {
       getSubscription: (request, limits) => subscriber.getSubscription(request, limits),
@@ -45,6 +52,28 @@ export async function connectPubsub(config: BridgeConfig): Promise<PubsubConnect
       await Promise.allSettled([subscriber.close(), publisher.close(), pubsub.close()]);
     },
   };
+}
+
+type PullAnswer = Awaited<ReturnType<SubscriberApi['pull']>>;
+
+/** subscriber.pull() drops the cancel() of the promise that it wraps, so the call beneath it is used. */
+async function cancellablePull(
+  subscriber: v1.SubscriberClient,
+  request: { subscription: string; maxMessages: number },
+  limits: CallLimits,
+  signal: AbortSignal,
+): Promise<PullAnswer> {
+  const headers = { 'x-goog-request-params': `subscription=${encodeURIComponent(request.subscription)}` };
+  const call = subscriber.innerApiCalls['pull']?.(request, { ...limits, otherArgs: { headers } }) as
+    (Promise<PullAnswer> & { cancel?(): void }) | undefined;
+  if (call === undefined) return subscriber.pull(request, limits);
+  const cancel = (): void => call.cancel?.();
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await call;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
 }
 
 function granted(answer: readonly [Readonly<Record<string, boolean>>, ...unknown[]]): string[] {

@@ -40,8 +40,8 @@ export async function dryRun(
   const held: string[] = [];
   try {
     while (held.length < limit && !signal.aborted) {
-      const answer = await pull(subscriber, subscription, limit - held.length, config.pullTimeoutMs);
-      if (answer.kind === 'empty') break;
+      const answer = await pull(subscriber, subscription, limit - held.length, config.pullTimeoutMs, signal);
+      if (answer.kind === 'empty' || signal.aborted) break;
       if (answer.kind === 'outage') return { reason: 'pubsub_unavailable', detail: answer.error };
       if (answer.kind === 'misconfigured') return { reason: 'configuration', detail: answer.problem };
       for (const delivery of answer.deliveries) {

@@ -113,10 +113,14 @@ export class Hand {
 
   async #end(ackId: string, end: End): Promise<void> {
     switch (end.kind) {
-      case 'ack':
-        { this.#deps.acks.add(ackId); return; }
-      case 'leave':
-        { this.#deps.leases.release(ackId); return; }
+      case 'ack': {
+        this.#deps.acks.add(ackId);
+        return;
+      }
+      case 'leave': {
+        this.#deps.leases.release(ackId);
+        return;
+      }
       case 'misconfigured':
         this.#deps.onMisconfigured(end.problem);
         return this.giveBack([ackId]);

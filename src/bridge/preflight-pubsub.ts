@@ -26,9 +26,9 @@ export interface SubscriptionState {
 }
 
 type Iam = (request: {
-    resource: string;
-    permissions: string[];
-  }) => Promise<readonly [{ readonly permissions?: readonly string[] | null }, ...unknown[]]>;
+  resource: string;
+  permissions: string[];
+}) => Promise<readonly [{ readonly permissions?: readonly string[] | null }, ...unknown[]]>;
 
 export interface PubsubAdmin {
   getSubscription(

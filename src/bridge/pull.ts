@@ -19,6 +19,8 @@ export interface SubscriberApi {
   pull(
     request: { subscription: string; maxMessages: number },
     limits: CallLimits,
+    /** Ends the poll at the server too: else it would still be handed messages that nobody waits for. */
+    signal: AbortSignal,
   ): Promise<readonly [{ readonly receivedMessages?: readonly ReceivedMessage[] | null }, ...unknown[]]>;
   acknowledge(request: { subscription: string; ackIds: string[] }, limits: CallLimits): Promise<unknown>;
   modifyAckDeadline(
@@ -36,9 +38,10 @@ export async function pull(
   subscription: string,
   maxMessages: number,
   timeoutMs: number,
+  signal: AbortSignal,
 ): Promise<Pulled> {
   try {
-    const [response] = await api.pull({ subscription, maxMessages }, { timeout: timeoutMs, retry: null });
+    const [response] = await api.pull({ subscription, maxMessages }, { timeout: timeoutMs, retry: null }, signal);
     const received = response.receivedMessages ?? [];
     return received.length === 0 ? { kind: 'empty' } : { kind: 'messages', deliveries: received.map(toDelivery) };
   } catch (error) {

@@ -164,7 +164,7 @@ export class Bridge {
     if (!this.gates.tryAdmit('pull')) return this.#hand.bell.wait(BACKOFF.firstWaitMs);
 
     const askedAt = clock.now();
-    const pulling = pull(this.#deps.subscriber, this.#subscription, wanted, config.pullTimeoutMs);
+    const pulling = pull(this.#deps.subscriber, this.#subscription, wanted, config.pullTimeoutMs, this.#stop.signal);
     const answer = await untilAborted(this.#stop.signal, pulling);
     if (answer === 'aborted') {
       // Its messages may still come: they go straight back. pull() never rejects.
@@ -177,7 +177,10 @@ export class Bridge {
       case 'messages':
         this.gates.success('pull');
         this.#idle.reset();
-        { this.#hand.take(answer.deliveries); return; }
+        {
+          this.#hand.take(answer.deliveries);
+          return;
+        }
       case 'empty':
         this.gates.success('pull');
         return this.#foundNothing(askedAt);
@@ -186,8 +189,10 @@ export class Bridge {
         this.#idle.reset();
         this.#deps.log.warn({ error: answer.error }, 'pull failed');
         return clock.sleep(BACKOFF.firstWaitMs, this.#stop.signal);
-      case 'misconfigured':
-        { this.stop('configuration', answer.problem); return; }
+      case 'misconfigured': {
+        this.stop('configuration', answer.problem);
+        return;
+      }
       default:
         return answer satisfies never;
     }
@@ -234,7 +239,10 @@ export class Bridge {
     if (this.#hand.size > 0) this.#idle.reset();
     else this.#idle.empty(askedAt);
     const idle = this.#idle.isIdle(clock.now()) && this.#hand.size === 0 && letters.idleFor(config.idleWindowMs);
-    if (idle && !follow && !(await this.#lettersExpected())) { this.stop('drained'); return; }
+    if (idle && !follow && !(await this.#lettersExpected())) {
+      this.stop('drained');
+      return;
+    }
     if (clock.now() - askedAt < FAST_EMPTY_MS) await clock.sleep(FAST_EMPTY_MS, this.#stop.signal);
   }
 

@@ -106,7 +106,7 @@ export interface Fault {
  * at once. Only own keys are looked at, and null is absent.
  */
 export function readFields(message: object): { readonly fields: MessageFields; readonly faults: readonly Fault[] } {
-  const fields: Record<string, unknown> = {};
+  const fields = Object.create(null) as Record<string, unknown>;
   const faults: Fault[] = [];
   for (const [field, schema] of Object.entries(FIELDS)) {
     const value: unknown = Object.getOwnPropertyDescriptor(message, field)?.value;

@@ -51,7 +51,11 @@ export function parse(bytes: Uint8Array, _attributes: Readonly<Record<string, st
   return { kind: 'request', request, contentHash: contentHash(request), body: decoded.body };
 }
 
-interface Decoded { readonly kind: 'object'; readonly message: object; readonly body: string }
+interface Decoded {
+  readonly kind: 'object';
+  readonly message: object;
+  readonly body: string;
+}
 type Rejection = Extract<ParsedMessage, { kind: 'rejection' }>;
 
 function decode(bytes: Uint8Array): Decoded | Rejection {

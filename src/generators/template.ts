@@ -244,7 +244,7 @@ function plural(count: number, unit: string): string {
 
 /**
  * What a student wrote is data: it stays on one line and starts no heading, list or link of its own. Controls,
- * format characters and lone surrogates go, and Markdown's signs are escaped.
+ * bidirectional overrides and lone surrogates go, and Markdown's signs are escaped.
  */
 function oneLine(text: string, otherwise: string): string {
   const line = text

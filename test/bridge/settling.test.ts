@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { dlqIdOfMessage } from '../../src/contract/dead-letter.ts';
 import type { TopicApi } from '../../src/bridge/dead-letter.ts';
+import { connectPubsub, type PubsubConnection } from '../../src/bridge/connect.ts';
 import type { SubscriberApi } from '../../src/bridge/pull.ts';
 import type { BridgeConfig } from '../../src/config.ts';
-import { makeBridge, requestBody } from '../support/bridge.ts';
+import { bridgeConfig, makeBridge, requestBody } from '../support/bridge.ts';
+import { emulatorClient } from '../../src/dev/pubsub-emulator.ts';
 import { FakePubsub, type Letter } from '../support/fake-pubsub.ts';
 import { FakeTemporal } from '../support/fake-temporal.ts';
 import { startTestPubsub, type TestPubsub } from '../support/pubsub.ts';
@@ -22,6 +24,7 @@ interface Harness {
 }
 
 let emulator: TestPubsub | null = null;
+const open: PubsubConnection[] = [];
 
 const HARNESSES: Record<string, () => Promise<Harness>> = {
   fake: () => {
@@ -40,7 +43,11 @@ const HARNESSES: Record<string, () => Promise<Harness>> = {
     const { client, subscriber, project } = emulator;
     const names = await emulator.resources();
     const journal: string[] = [];
-    const topic = client.topic(names.deadLetterTopic, { batching: { maxMessages: 1 } });
+    const connected = await connectPubsub(
+      bridgeConfig({ ...names, project }),
+      emulatorClient(emulator.emulator.host, project),
+    );
+    open.push(connected);
     const full = (name: string): string => `projects/${project}/subscriptions/${name}`;
     const collect = async (name: string, count: number): Promise<{ id: string; letter: Letter }[]> => {
       const found: { id: string; letter: Letter }[] = [];
@@ -69,17 +76,16 @@ const HARNESSES: Record<string, () => Promise<Harness>> = {
       },
       pubsub: {
         subscriber: {
-          pull: (request, limits) => subscriber.pull(request, limits),
+          ...connected.subscriber,
           acknowledge: (request, limits) => {
             journal.push(`acknowledge ${request.ackIds.join(',')}`);
-            return subscriber.acknowledge(request, limits);
+            return connected.subscriber.acknowledge(request, limits);
           },
-          modifyAckDeadline: (request, limits) => subscriber.modifyAckDeadline(request, limits),
         },
         topic: {
           publishMessage: (message) => {
             journal.push(`publish ${message.attributes['dlq_message_id'] ?? ''}`);
-            return topic.publishMessage(message);
+            return connected.letterTopic.publishMessage(message);
           },
         },
       },
@@ -100,6 +106,7 @@ for (const [name, make] of Object.entries(HARNESSES)) {
       if (name === 'emulator') emulator = await startTestPubsub();
     });
     after(async () => {
+      for (const connection of open.splice(0)) await connection.close();
       if (name === 'emulator') await emulator?.stop();
     });
     beforeEach(async () => {

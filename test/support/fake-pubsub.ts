@@ -71,9 +71,11 @@ export class FakePubsub implements SubscriberApi, TopicApi {
   async pull(
     request: { maxMessages: number },
     limits: CallLimits,
+    signal: AbortSignal,
   ): Promise<readonly [{ receivedMessages: ReceivedMessage[] }]> {
     this.#fault('pull', String(request.maxMessages));
-    if (this.#queue.length === 0) await this.#bell.wait(limits.timeout);
+    if (this.#queue.length === 0) await this.#bell.wait(limits.timeout, signal);
+    if (signal.aborted) throw new GrpcError(1, 'CANCELLED');
     if (this.#queue.length === 0 && this.emptyAs === 'deadline') throw new GrpcError(4, 'DEADLINE_EXCEEDED');
     const messages = this.#queue.splice(0, Math.min(request.maxMessages, this.batchLimit));
     return [
@@ -98,16 +100,20 @@ export class FakePubsub implements SubscriberApi, TopicApi {
   }
 
   modifyAckDeadline(request: { ackIds: string[]; ackDeadlineSeconds: number }): Promise<void> {
-    return this.#answer('modifyAckDeadline', `${String(request.ackDeadlineSeconds)} ${request.ackIds.join(',')}`, () => {
-      if (request.ackDeadlineSeconds > 0) return;
-      for (const ackId of request.ackIds) {
-        const message = this.#out.get(ackId);
-        if (message === undefined) continue;
-        this.#out.delete(ackId);
-        this.#queue.push(message);
-        this.#bell.ring();
-      }
-    });
+    return this.#answer(
+      'modifyAckDeadline',
+      `${String(request.ackDeadlineSeconds)} ${request.ackIds.join(',')}`,
+      () => {
+        if (request.ackDeadlineSeconds > 0) return;
+        for (const ackId of request.ackIds) {
+          const message = this.#out.get(ackId);
+          if (message === undefined) continue;
+          this.#out.delete(ackId);
+          this.#queue.push(message);
+          this.#bell.ring();
+        }
+      },
+    );
   }
 
   publishMessage(message: { data: Buffer; attributes: Record<string, string> }): Promise<string> {

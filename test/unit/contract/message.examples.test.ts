@@ -43,6 +43,16 @@ describe('parse: examples', () => {
     assert.deepEqual(parse(bytes, attributes), parse(bytes, {}));
   });
 
+  it('what the prototype of all objects carries fills no field', () => {
+    const bytes = new TextEncoder().encode('{"correlation_id":"c","student_id":"s"}');
+    Object.defineProperty(Object.prototype, 'topic', { value: 't', configurable: true });
+    try {
+      assert.equal(parse(bytes, {}).kind, 'rejection');
+    } finally {
+      Reflect.deleteProperty(Object.prototype, 'topic');
+    }
+  });
+
   it('names every fault of one field', () => {
     const result = parse(new TextEncoder().encode('{"correlation_id":"c","student_id":"s","topic":"\\u0000"}'), {});
     assert.ok(result.kind === 'rejection');

@@ -8,9 +8,12 @@ const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const parseJson = (message: unknown): ParsedMessage => parse(encode(JSON.stringify(message)), {});
 
 const VISIBLE = /[^\s\p{Cc}\p{Cf}]/u;
-/** The unit `binary` is any code point but surrogates, so the lengths here are code points by construction. */
+/**
+ * The unit `binary` is any code point but surrogates, so the lengths here are code points by construction. Mostly
+ * short: the limits are the examples' business, and a failure over 10,000 characters takes minutes to shrink.
+ */
 const text = (minLength: number, maxLength: number) =>
-  fc.string({ unit: 'binary', minLength, maxLength, size: 'max' }).filter((value) => !value.includes('\0'));
+  fc.string({ unit: 'binary', minLength, maxLength }).filter((value) => !value.includes('\0'));
 const visible = (maxLength: number) => text(1, maxLength).filter((value) => VISIBLE.test(value));
 const anyCase = (value: string) =>
   fc.constantFrom(value, value.toUpperCase(), `${value.charAt(0).toUpperCase()}${value.slice(1)}`);
@@ -108,8 +111,8 @@ describe('parse: properties', () => {
 
   it('a redelivery, whatever the order and spacing of its keys, derives the same row and hash', () => {
     fc.assert(
-      fc.property(validMessage, fc.infiniteStream(fc.nat()), (message, order) => {
-        const entries = Object.entries(message).map((entry) => ({ entry, rank: order.next().value ?? 0 }));
+      fc.property(validMessage, fc.array(fc.nat(), { minLength: 16, maxLength: 16 }), (message, order) => {
+        const entries = Object.entries(message).map((entry, index) => ({ entry, rank: order[index] ?? 0 }));
         entries.sort((one, other) => one.rank - other.rank);
         const shuffled = Object.fromEntries(entries.map(({ entry }) => entry));
         const [first, again] = [parseJson(message), parse(encode(JSON.stringify(shuffled, null, 2)), {})];

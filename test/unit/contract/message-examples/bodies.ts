@@ -46,7 +46,7 @@ const json = [
   example('JSON: null', 'null', unreadable('not_an_object')),
   example('JSON: true', 'true', unreadable('not_an_object')),
   example('JSON: number', '0', unreadable('not_an_object')),
-  example('JSON: text that holds JSON', JSON.stringify(VALID).toString(), unreadable('not_an_object')),
+  example('JSON: text that holds JSON', JSON.stringify(VALID), unreadable('not_an_object')),
   example('JSON: cut off', VALID.slice(0, -1), unreadable('not_json')),
   example('JSON: two objects', `${VALID}${VALID}`, unreadable('not_json')),
   example('JSON: trailing comma', VALID.replace('}', ',}'), unreadable('not_json')),

@@ -1,0 +1,153 @@
+/**
+ * Every path that a run can take. Each is run on the real server to record a history; the fixtures of test/replay/histories
+ * must hold at least one of each. A scenario's name is part of a file's name: names are added, never changed.
+ */
+import { randomUUID } from 'node:crypto';
+import type { WorkflowHandle } from '@temporalio/client';
+import { dlqIdOfRun } from '../../src/contract/dead-letter.ts';
+import { WORKFLOW, workflowId } from '../../src/contract/names.ts';
+import type { Progress, RejectInput } from '../../src/contract/workflow-io.ts';
+import type { Step } from '../../src/dev/scripted-generator.ts';
+import { FAST_RETRY, processInput, type TestStack } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+export type Scenario = (stack: TestStack) => Promise<WorkflowHandle>;
+
+const transient: Step = { kind: 'transient', code: 'http_500' };
+const permanent: Step = { kind: 'permanent', code: 'safety_block' };
+
+function fresh(): { correlation_id: string; student_id: string; topic: string; grade_level: string } {
+  return {
+    correlation_id: `replay-${randomUUID()}`,
+    student_id: 'replay-student',
+    topic: 'Photosynthesis',
+    grade_level: '9th Grade',
+  };
+}
+
+/** Starts a fresh request whose generator follows the steps, and waits until its run has ended. */
+async function run(stack: TestStack, steps: readonly Step[], retry = FAST_RETRY): Promise<WorkflowHandle> {
+  const fields = fresh();
+  stack.script[fields.correlation_id] = steps;
+  const handle = await stack.start(processInput(fields, { retry }));
+  await ended(handle);
+  return handle;
+}
+
+/** A failed run is an end like any other here. */
+async function ended(handle: WorkflowHandle): Promise<void> {
+  await handle.result().catch(() => undefined);
+}
+
+async function forget(stack: TestStack, handle: WorkflowHandle): Promise<void> {
+  await stack.temporal.client.workflowService.deleteWorkflowExecution({
+    namespace: stack.temporal.client.options.namespace,
+    workflowExecution: { workflowId: handle.workflowId },
+  });
+  await waitFor('the run is forgotten', () =>
+    handle.describe().then(
+      () => false,
+      () => true,
+    ),
+  );
+}
+
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  success: (stack) => run(stack, [{ kind: 'ok' }]),
+  'retry-then-success': (stack) => run(stack, [transient, transient, { kind: 'ok' }]),
+  'permanent-failure': (stack) => run(stack, [permanent]),
+  'attempts-exhausted': (stack) => run(stack, [transient]),
+  'result-too-large': (stack) => run(stack, [{ kind: 'bytes', bytes: 1_048_577 }]),
+  'provider-unavailable-then-back': (stack) =>
+    run(stack, [
+      { kind: 'unavailable', code: 'http_503' },
+      { kind: 'unavailable', code: 'http_429', retryAfterMs: 150 },
+      { kind: 'ok' },
+    ]),
+  'provider-unavailable-for-good': (stack) =>
+    run(stack, [{ kind: 'unavailable', code: 'ECONNREFUSED' }], { ...FAST_RETRY, maxAgeMs: 300 }),
+  duplicate: async (stack) => {
+    const input = processInput(fresh());
+    const first = await stack.start(input);
+    await ended(first);
+    await forget(stack, first);
+    const handle = await stack.start(input);
+    await ended(handle);
+    return handle;
+  },
+  conflict: async (stack) => {
+    const fields = fresh();
+    const first = await stack.start(processInput(fields));
+    await ended(first);
+    await forget(stack, first);
+    const handle = await stack.start(processInput({ ...fields, topic: 'Another text' }));
+    await ended(handle);
+    return handle;
+  },
+  'late-redelivery': async (stack) => {
+    const fields = fresh();
+    stack.script[fields.correlation_id] = [permanent];
+    const input = processInput(fields, { publishTime: '2026-01-01T00:00:00.000Z' });
+    await ended(await stack.start(input));
+    const handle = await stack.start(input);
+    await ended(handle);
+    return handle;
+  },
+  'taken-over-after-failure': async (stack) => {
+    const fields = fresh();
+    stack.script[fields.correlation_id] = [permanent, { kind: 'ok' }];
+    await ended(await stack.start(processInput(fields, { publishTime: '2026-01-01T00:00:00.000Z' })));
+    const handle = await stack.start(processInput(fields));
+    await ended(handle);
+    return handle;
+  },
+  cancelled: async (stack) => {
+    const fields = fresh();
+    stack.script[fields.correlation_id] = [transient];
+    const retry = { ...FAST_RETRY, firstWaitMs: 60_000, maxWaitMs: 60_000 };
+    const handle = await stack.start(processInput(fields, { retry }));
+    await waitFor('the first wait', async () => (await handle.query<Progress>('progress')).text.startsWith('Waiting'));
+    await handle.cancel();
+    await ended(handle);
+    return handle;
+  },
+  'row-lost': async (stack) => {
+    const fields = fresh();
+    stack.script[fields.correlation_id] = [transient, { kind: 'ok' }];
+    const input = processInput(fields, { retry: { ...FAST_RETRY, firstWaitMs: 500, maxWaitMs: 500 } });
+    const handle = await stack.start(input);
+    await waitFor('the first failure', () => stack.calls(fields.correlation_id) === 1);
+    await stack.query(`update content_requests set owner_token = 'somebody else' where id = $1`, [input.request.rowId]);
+    await ended(handle);
+    return handle;
+  },
+  'dead-letter': async (stack) => {
+    const failed = await run(stack, [permanent]);
+    const { firstExecutionRunId } = await failed.describe().then((run_) => ({ firstExecutionRunId: run_.runId }));
+    const handle = stack.temporal.client.workflow.getHandle(
+      workflowId.deadLetter(dlqIdOfRun(failed.workflowId, firstExecutionRunId)),
+    );
+    await ended(handle);
+    return handle;
+  },
+  rejection: async (stack) => {
+    const rowId = randomUUID();
+    await stack.query(
+      `insert into content_requests (id, correlation_id, student_id, topic) values ($1, $1::text, 'replay-student', 't')`,
+      [rowId],
+    );
+    const input: RejectInput = {
+      lookup: { rowId },
+      code: 'invalid_fields',
+      detail: 'student_id: is missing',
+      messageId: rowId,
+    };
+    const handle = await stack.temporal.client.workflow.start(WORKFLOW.reject, {
+      taskQueue: stack.taskQueue,
+      workflowId: workflowId.reject(rowId),
+      args: [input],
+    });
+    await ended(handle);
+    return handle;
+  },
+};
