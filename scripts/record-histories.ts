@@ -21,7 +21,7 @@ try {
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     if (only.length > 0 && !only.includes(name)) continue;
     const handle = await scenario(stack);
-    const json = JSON.stringify(historyToJSON(await handle.fetchHistory()) as unknown, null, 1);
+    const json = JSON.stringify(historyToJSON(await handle.fetchHistory()), null, 1);
     const file = path.join(folder, `${name}.sdk-${SDK}.${stamp}.json`);
     try {
       writeFileSync(file, `${json}\n`, { flag: 'wx' });

@@ -50,9 +50,7 @@ try {
   const histories = options.fromServer ? await fromServer() : await fixtures();
   const faults = await replayAll({ codePath: builtBundlePath }, histories);
   for (const [name, error] of faults) process.stderr.write(`${name}: ${error.message}\n`);
-  process.stdout.write(
-    `${String(histories.length - faults.size)} of ${String(histories.length)} histories replayed\n`,
-  );
+  process.stdout.write(`${String(histories.length - faults.size)} of ${String(histories.length)} histories replayed\n`);
   process.exitCode = histories.length === 0 ? 2 : faults.size === 0 ? 0 : 1;
 } catch (error) {
   process.stderr.write(`replay: ${(error as Error).message}\n`);

@@ -1,6 +1,7 @@
 /** The small Temporal worker inside the bridge: one activity, no workflows. */
 import { Worker, type NativeConnection } from '@temporalio/worker';
 import type { Client } from '@temporalio/client';
+import proto from '@temporalio/proto';
 import { NAMES } from '../contract/names.ts';
 import type { BridgeActivities } from '../contract/workflow-io.ts';
 import { within, type Clock } from './clock.ts';
@@ -17,7 +18,7 @@ const FORCE_MS = 4_000;
 /** Letters are rare: a burst of failures is published by these at once, and the rest waits. */
 const SLOTS = 16;
 const BACKLOG_DEADLINE_MS = 2_000;
-const ACTIVITY_QUEUE = 2;
+const { TASK_QUEUE_TYPE_ACTIVITY } = proto.temporal.api.enums.v1.TaskQueueType;
 
 export async function startDeadLetterWorker(
   connection: NativeConnection,
@@ -59,7 +60,7 @@ export async function letterBacklog(client: Client, clock: Clock): Promise<numbe
         client.workflowService.describeTaskQueue({
           namespace,
           taskQueue: { name: NAMES.deadLetterTaskQueue },
-          taskQueueType: ACTIVITY_QUEUE,
+          taskQueueType: TASK_QUEUE_TYPE_ACTIVITY,
           reportStats: true,
         }),
       ),

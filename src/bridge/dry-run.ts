@@ -38,10 +38,12 @@ export async function dryRun(
   const ended = new AbortController();
   const renewal = leases.keepRenewing(ended.signal);
   const held: string[] = [];
+  const stopped = (): boolean => signal.aborted;
   try {
-    while (held.length < limit && !signal.aborted) {
+    while (held.length < limit && !stopped()) {
       const answer = await pull(subscriber, subscription, limit - held.length, config.pullTimeoutMs, signal);
-      if (answer.kind === 'empty' || signal.aborted) break;
+      // An aborted poll ends as an outage, its own doing.
+      if (answer.kind === 'empty' || (answer.kind !== 'messages' && stopped())) break;
       if (answer.kind === 'outage') return { reason: 'pubsub_unavailable', detail: answer.error };
       if (answer.kind === 'misconfigured') return { reason: 'configuration', detail: answer.problem };
       for (const delivery of answer.deliveries) {

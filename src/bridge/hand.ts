@@ -58,9 +58,9 @@ export class Hand {
     const suspects = deliveries.filter((delivery) => delivery.deliveryAttempt >= SUSPECT_ATTEMPT);
     this.#suspects += suspects.length;
     for (const delivery of deliveries) {
-      if (delivery.deliveryAttempt < SUSPECT_ATTEMPT) void this.#process(delivery);
+      if (delivery.deliveryAttempt < SUSPECT_ATTEMPT) this.#inBackground(this.#process(delivery));
     }
-    if (suspects.length > 0) void this.#processAlone(suspects);
+    if (suspects.length > 0) this.#inBackground(this.#processAlone(suspects));
   }
 
   async giveBack(ackIds: readonly string[]): Promise<void> {
@@ -84,6 +84,11 @@ export class Hand {
       // Leases run out by themselves; what was not acked comes back and is a duplicate.
       log.warn({ error: error instanceof Error ? error.message : String(error) }, 'last acks not confirmed');
     }
+  }
+
+  /** Both catch what they run; what still gets here ends the run as a bug. */
+  #inBackground(work: Promise<void>): void {
+    work.catch((error: unknown) => this.#deps.onBug(error));
   }
 
   async #processAlone(suspects: readonly Delivery[]): Promise<void> {

@@ -48,9 +48,10 @@ export class Leases {
 
   /** Renews until the signal aborts. Not counted as a delivery attempt. */
   async keepRenewing(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+    for (;;) {
       await this.#clock.sleep(this.#options.renewMs, signal);
-      if (!signal.aborted) await this.renew();
+      if (signal.aborted) return;
+      await this.renew();
     }
   }
 

@@ -1,13 +1,13 @@
 /** Namespace, search attributes, and somebody who will run what is started. */
 import type { Client } from '@temporalio/client';
+import proto from '@temporalio/proto';
 import { SEARCH_ATTRIBUTE } from '../contract/names.ts';
 import { within, type Clock } from './clock.ts';
 import { classifyTemporal, CODE, codeOf, describeError } from './grpc.ts';
 import { problem, warning, type Checked, type Finding } from './preflight.ts';
 
-/** temporal.api.enums.v1: IndexedValueType KEYWORD, TaskQueueType WORKFLOW and ACTIVITY. */
-const KEYWORD = 2;
-const QUEUE_TYPE = { workflow: 1, activity: 2 } as const;
+const { INDEXED_VALUE_TYPE_KEYWORD: KEYWORD } = proto.temporal.api.enums.v1.IndexedValueType;
+const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = proto.temporal.api.enums.v1.TaskQueueType;
 const DEADLINE_MS = 10_000;
 const GUARD_MS = 1_000;
 
@@ -59,7 +59,7 @@ async function checkSearchAttributes(client: Client, namespace: string, call: Ca
 async function checkPollers(client: Client, namespace: string, taskQueue: string, call: Call): Promise<Finding[]> {
   try {
     const counts = await Promise.all(
-      Object.values(QUEUE_TYPE).map(async (taskQueueType) => {
+      [TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY].map(async (taskQueueType) => {
         const queue = await call('describeTaskQueue', () =>
           client.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType }),
         );

@@ -167,20 +167,20 @@ export class Bridge {
     const pulling = pull(this.#deps.subscriber, this.#subscription, wanted, config.pullTimeoutMs, this.#stop.signal);
     const answer = await untilAborted(this.#stop.signal, pulling);
     if (answer === 'aborted') {
-      // Its messages may still come: they go straight back. pull() never rejects.
-      void pulling.then((late) =>
-        late.kind === 'messages' ? this.#hand.giveBack(late.deliveries.map(({ ackId }) => ackId)) : undefined,
-      );
+      // Its messages may still come: they go straight back.
+      pulling
+        .then((late) =>
+          late.kind === 'messages' ? this.#hand.giveBack(late.deliveries.map(({ ackId }) => ackId)) : undefined,
+        )
+        .catch((error: unknown) => this.#deps.log.warn({ error: stackOf(error) }, 'late messages not given back'));
       return;
     }
     switch (answer.kind) {
       case 'messages':
         this.gates.success('pull');
         this.#idle.reset();
-        {
-          this.#hand.take(answer.deliveries);
-          return;
-        }
+        this.#hand.take(answer.deliveries);
+        return;
       case 'empty':
         this.gates.success('pull');
         return this.#foundNothing(askedAt);
@@ -189,10 +189,9 @@ export class Bridge {
         this.#idle.reset();
         this.#deps.log.warn({ error: answer.error }, 'pull failed');
         return clock.sleep(BACKOFF.firstWaitMs, this.#stop.signal);
-      case 'misconfigured': {
+      case 'misconfigured':
         this.stop('configuration', answer.problem);
         return;
-      }
       default:
         return answer satisfies never;
     }

@@ -30,20 +30,22 @@ export async function openSession(
   log: Logger,
   signal: AbortSignal,
 ): Promise<Opened> {
-  let pubsub: PubsubConnection | null = null;
-  let temporal: TemporalConnection | null = null;
+  const open: { pubsub: PubsubConnection | null; temporal: TemporalConnection | null } = {
+    pubsub: null,
+    temporal: null,
+  };
   const close = async (): Promise<void> => {
-    await pubsub?.close();
-    await temporal?.close();
+    await open.pubsub?.close();
+    await open.temporal?.close();
   };
   const checks = {
     async pubsub(): Promise<Checked> {
-      pubsub ??= await connectPubsub(config);
-      return checkPubsub(pubsub.admin, config);
+      open.pubsub ??= await connectPubsub(config);
+      return checkPubsub(open.pubsub.admin, config);
     },
     async temporal(): Promise<Checked> {
       try {
-        temporal ??= await connectTemporal(config);
+        open.temporal ??= await connectTemporal(config);
       } catch (error) {
         // The native client reports a refused key or certificate as it reports a dead host: text is all there is.
         const text = describeError(error);
@@ -54,21 +56,20 @@ export async function openSession(
         }
         return { kind: 'outage', error: `${config.temporal.address}: ${text}` };
       }
-      return checkTemporal(temporal.client, config.temporal.taskQueue, systemClock);
+      return checkTemporal(open.temporal.client, config.temporal.taskQueue, systemClock);
     },
   };
   const result = await preflightPatiently(checks, limitMs, systemClock, signal, (outage) => {
     log.warn({ of: outage.of, error: outage.error }, 'preflight: not reachable; will try again');
   });
   for (const text of result.kind === 'outage' ? [] : result.warnings) log.warn({ warning: text }, 'preflight warning');
+  const { pubsub, temporal } = open;
   if (result.kind !== 'ok' || pubsub === null || temporal === null) {
     await close();
     return result.kind === 'ok' ? { kind: 'outage', of: 'temporal', error: 'not connected' } : result;
   }
-  // Assigned inside closures, which the compiler does not follow.
-  const opened: { pubsub: PubsubConnection; temporal: TemporalConnection } = { pubsub, temporal };
-  const starter = createStarter(opened.temporal.client, config.temporal.taskQueue, config.startDeadlineMs, systemClock);
-  return { kind: 'open', session: { ...opened, starter, close } };
+  const starter = createStarter(temporal.client, config.temporal.taskQueue, config.startDeadlineMs, systemClock);
+  return { kind: 'open', session: { pubsub, temporal, starter, close } };
 }
 
 export interface RunningBridge {

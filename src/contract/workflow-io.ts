@@ -49,7 +49,9 @@ export interface RejectInput {
   readonly messageId: string;
 }
 
-export interface RejectResult { readonly outcome: 'failed' | 'untouched' }
+export interface RejectResult {
+  readonly outcome: 'failed' | 'untouched';
+}
 
 /** A dead letter before it is an envelope of attributes. */
 export interface DeadLetter {

@@ -55,9 +55,7 @@ export async function startStack({ dataDir, env, log }: StackOptions): Promise<S
   const [database, temporal, pubsub] = parts;
   if (database.status === 'rejected' || temporal.status === 'rejected' || pubsub.status === 'rejected') {
     await stop();
-    const reasons = parts
-      .filter((part) => part.status === 'rejected')
-      .map((part) => (part.reason as Error).message);
+    const reasons = parts.filter((part) => part.status === 'rejected').map((part) => (part.reason as Error).message);
     throw new StartError(reasons.join('\n'));
   }
   try {

@@ -130,8 +130,9 @@ for (const [name, make] of Object.entries(HARNESSES)) {
       assert.ok(temporal.mostInFlight <= 32);
       assert.deepEqual(await harness.waiting(0), []);
       const [input] = temporal.runs.values();
-      assert.deepEqual(input?.source.attributes, { trace: 't' });
-      assert.match(input?.source.publishTime ?? '', /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
+      assert.ok(input);
+      assert.deepEqual(input.source.attributes, { trace: 't' });
+      assert.match(input.source.publishTime, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
     });
 
     it('delivers each poison message once, with a letter that explains it (incident: nack loop)', async () => {
@@ -187,8 +188,8 @@ for (const [name, make] of Object.entries(HARNESSES)) {
       );
       const [letter] = await harness.letters(1);
       assert.equal(letter?.attributes['dlq_message_id'], conflicting);
-      assert.equal(letter?.attributes['correlation_id'], 'c1');
-      assert.match(letter?.attributes['dlq_workflow_id'] ?? '', /^content-request\//);
+      assert.equal(letter.attributes['correlation_id'], 'c1');
+      assert.match(letter.attributes['dlq_workflow_id'] ?? '', /^content-request\//);
       assert.deepEqual(await harness.waiting(0), []);
     });
 

@@ -3,7 +3,8 @@
  * must hold at least one of each. A scenario's name is part of a file's name: names are added, never changed.
  */
 import { randomUUID } from 'node:crypto';
-import { isGrpcServiceError, type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
+import { type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
+import { CODE, codeOf } from '../../src/bridge/grpc.ts';
 import { dlqIdOfRun } from '../../src/contract/dead-letter.ts';
 import { WORKFLOW, workflowId } from '../../src/contract/names.ts';
 import type { Progress, RejectInput } from '../../src/contract/workflow-io.ts';
@@ -51,15 +52,13 @@ async function forget(stack: TestStack, handle: WorkflowHandle): Promise<void> {
       await handle.describe();
       return false;
     } catch (error) {
-      if (error instanceof WorkflowNotFoundError || (isGrpcServiceError(error) && error.code === GRPC_NOT_FOUND)) {
+      if (error instanceof WorkflowNotFoundError || codeOf(error) === CODE.notFound) {
         return true;
       }
       throw error;
     }
   });
 }
-
-const GRPC_NOT_FOUND = 5;
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   success: (stack) => run(stack, [{ kind: 'ok' }]),

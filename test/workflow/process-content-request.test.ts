@@ -159,7 +159,7 @@ describe('processContentRequest', () => {
     const waits = (events ?? [])
       .map((event) => event.timerStartedEventAttributes?.startToFireTimeout)
       .filter((wait) => wait !== undefined && wait !== null)
-      .map((wait) => Number(wait.seconds ?? 0) * 1_000 + Number(wait.nanos ?? 0) / 1e6);
+      .map((wait) => Number(wait.seconds ?? 0) * 1_000 + (wait.nanos ?? 0) / 1e6);
     assert.deepEqual(waits, [20, 150], 'Retry-After is honoured');
   });
 

@@ -35,10 +35,10 @@ describe('breaker', () => {
   it('doubles the wait with each failed probe, up to the cap, and remembers when it began', () => {
     let breaker = fails(fails(fails(CLOSED, 100), 100), 100);
     const waits: number[] = [];
-    for (let now = 100; waits.length < 7;) {
+    while (waits.length < 7) {
       assert.ok(breaker.state === 'open');
       waits.push(breaker.waitMs);
-      now = breaker.retryAt;
+      const now = breaker.retryAt;
       assert.equal(troubledForMs(breaker, now), now - 100);
       breaker = fails(admit(breaker, now).next, now);
     }
