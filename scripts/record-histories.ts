@@ -1,35 +1,30 @@
 /**
- * `npm run histories:record`: runs every scenario on a real server and adds its history to test/replay/histories.
- * Never overwrites: a fixture that has landed is a promise to the runs that are open in production.
+ * `npm run histories:record`: runs every scenario on a real server and adds its history to test/replay/histories;
+ * `-- NAME ...` only those. Never overwrites. Exit 1 when a scenario could not be run.
  */
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { DefaultLogger, Runtime } from '@temporalio/worker';
+import { addFixture } from '../test/replay/replay.ts';
 import { SCENARIOS } from '../test/replay/scenarios.ts';
 import { startStack } from '../test/support/stack.ts';
 
-const folder = fileURLToPath(new URL('../test/replay/histories', import.meta.url));
 const SDK = '1.24.0';
 const stamp = new Date().toISOString().slice(0, 10);
 const only = process.argv.slice(2);
 
-Runtime.install({ logger: new DefaultLogger('ERROR') });
+/** Stacks and identities name folders and hosts of whoever recorded; replay reads neither. */
+function withoutMachine(key: string, value: unknown): unknown {
+  if (key === 'stackTrace') return '';
+  return key === 'identity' ? 'recorder' : value;
+}
+
 const stack = await startStack();
 try {
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     if (only.length > 0 && !only.includes(name)) continue;
     const handle = await scenario(stack);
-    const json = JSON.stringify(historyToJSON(await handle.fetchHistory()), null, 1);
-    const file = path.join(folder, `${name}.sdk-${SDK}.${stamp}.json`);
-    try {
-      writeFileSync(file, `${json}\n`, { flag: 'wx' });
-      process.stdout.write(`recorded ${path.basename(file)}\n`);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      process.stdout.write(`kept ${path.basename(file)}: it is there already\n`);
-    }
+    const history: unknown = JSON.parse(historyToJSON(await handle.fetchHistory()), withoutMachine);
+    const file = `${name}.sdk-${SDK}.${stamp}.json`;
+    process.stdout.write(`${addFixture(file, `${JSON.stringify(history, null, 1)}\n`)} ${file}\n`);
   }
 } finally {
   await stack.stop();

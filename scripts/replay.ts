@@ -14,6 +14,7 @@ interface Options {
   readonly fromServer?: true;
   readonly query: string;
   readonly limit: string;
+  readonly bundle: string;
 }
 
 const options = new Command('npm run replay --')
@@ -26,6 +27,7 @@ const options = new Command('npm run replay --')
       .join(', ')})`,
   )
   .option('--limit <n>', 'how many runs at the most', '200')
+  .option('--bundle <file>', 'replay with this bundle, as from another image', builtBundlePath)
   .parse()
   .opts<Options>();
 
@@ -48,7 +50,7 @@ async function fromServer(): Promise<NamedHistory[]> {
 
 try {
   const histories = options.fromServer ? await fromServer() : await fixtures();
-  const faults = await replayAll({ codePath: builtBundlePath }, histories);
+  const faults = await replayAll({ codePath: options.bundle }, histories);
   for (const [name, error] of faults) process.stderr.write(`${name}: ${error.message}\n`);
   process.stdout.write(`${String(histories.length - faults.size)} of ${String(histories.length)} histories replayed\n`);
   process.exitCode = histories.length === 0 ? 2 : faults.size === 0 ? 0 : 1;

@@ -24,6 +24,8 @@ export interface TemporalServerOptions {
   /** Where an installed CLI is kept. */
   readonly cacheDir: string;
   readonly log: (line: string) => void;
+  /** The server's dynamic config, `KEY=JSON_VALUE` each; none unless given. */
+  readonly dynamicConfig?: readonly string[];
 }
 
 const VERSION = '1.9.1';
@@ -86,6 +88,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
       ...(options.uiPort === null ? ['--headless'] : [`--ui-port=${String(options.uiPort)}`]),
       ...(options.dbFile === null ? [] : [`--db-filename=${options.dbFile}`]),
       ...Object.values(SEARCH_ATTRIBUTE).map((name) => `--search-attribute=${name}=Keyword`),
+      ...(options.dynamicConfig ?? []).map((value) => `--dynamic-config-value=${value}`),
       '--log-level=error',
     ],
     // A group of its own: the terminal's Ctrl-C must reach only us, who stop the parts in order.

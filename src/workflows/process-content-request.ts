@@ -52,6 +52,7 @@ export async function processContentRequest(input: ProcessInput): Promise<Proces
         rowIsOurs: false,
       });
     case 'owned':
+      progress.stage('script_generation', 'Writing the script');
       break;
     default:
       return decision satisfies never;
@@ -96,10 +97,10 @@ interface End {
 /** The letter first, in a run of its own, then the row, then this run: each outlives a loss of the next. */
 async function endInFailure(input: ProcessInput, end: End): Promise<never> {
   const { workflowId, runId, firstExecutionRunId } = workflowInfo();
-  await CancellationScope.nonCancellable(async () => {
+  const row = await CancellationScope.nonCancellable(async () => {
     await sendDeadLetter(input, end);
-    if (!end.rowIsOurs) return;
-    await rowActivities(`Mark the row failed: ${end.code}`).failRequest({
+    if (!end.rowIsOurs) return { kind: 'not-ours' } as const;
+    return rowActivities(`Mark the row failed: ${end.code}`).failRequest({
       rowId: input.request.rowId,
       ownerToken: firstExecutionRunId,
       code: end.code,
@@ -111,7 +112,12 @@ async function endInFailure(input: ProcessInput, end: End): Promise<never> {
     });
   });
   setCurrentDetails(`Failed in ${end.stage}: ${end.code}`);
-  throw ApplicationFailure.nonRetryable(end.message, end.code, { stage: end.stage, attempts: end.attempts });
+  throw ApplicationFailure.nonRetryable(end.message, end.code, {
+    stage: end.stage,
+    attempts: end.attempts,
+    // Anything but 'written' says that the row does not tell of this failure; the letter does.
+    row: row.kind,
+  });
 }
 
 /** A row write that PostgreSQL refused for good; any other error passes on. */
@@ -163,7 +169,7 @@ function trackProgress(input: ProcessInput) {
       set({ text });
     },
     failed: (failures: number, lastFailure: string) => {
-      set({ stage: 'script_generation', failures, lastFailure });
+      set({ failures, lastFailure });
     },
     stage: (stage: Progress['stage'], text: string) => {
       set({ stage, text });

@@ -1,13 +1,38 @@
 /** The replay gate: histories against the bundle that production would load. No server, no network. */
+import { createHash } from 'node:crypto';
+import { appendFileSync, writeFileSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker, type WorkflowBundleOption } from '@temporalio/worker';
+import '../support/quiet-runtime.ts';
 
 export interface NamedHistory {
   readonly name: string;
   readonly workflowId: string;
   /** As historyToJSON writes it, or as a server gives it. */
   readonly history: unknown;
+}
+
+/** A line per fixture, as sha256sum writes it: a fixture that was edited, lost or slipped in is noticed. */
+export const sumsFile = new URL('./SHA256SUMS', import.meta.url);
+
+export function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/**
+ * Adds a fixture and its sum. One that is there already stays as it is: it is a promise to the runs that are open in
+ * production. Throws where the file cannot be written.
+ */
+export function addFixture(name: string, json: string, folder = historiesFolder, sums = sumsFile): 'recorded' | 'kept' {
+  try {
+    writeFileSync(new URL(name, folder), json, { flag: 'wx' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'kept';
+    throw error;
+  }
+  appendFileSync(sums, `${sha256(json)}  ${name}\n`);
+  return 'recorded';
 }
 
 export const historiesFolder = new URL('./histories/', import.meta.url);

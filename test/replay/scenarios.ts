@@ -3,8 +3,7 @@
  * must hold at least one of each. A scenario's name is part of a file's name: names are added, never changed.
  */
 import { randomUUID } from 'node:crypto';
-import { type WorkflowHandle, WorkflowNotFoundError } from '@temporalio/client';
-import { CODE, codeOf } from '../../src/bridge/grpc.ts';
+import type { WorkflowHandle } from '@temporalio/client';
 import { dlqIdOfRun } from '../../src/contract/dead-letter.ts';
 import { WORKFLOW, workflowId } from '../../src/contract/names.ts';
 import type { Progress, RejectInput } from '../../src/contract/workflow-io.ts';
@@ -40,26 +39,6 @@ async function ended(handle: WorkflowHandle): Promise<void> {
   await handle.result().catch(() => undefined);
 }
 
-/** As after retention. Asked again until it is gone: a deletion just after the close is sometimes dropped. */
-async function forget(stack: TestStack, handle: WorkflowHandle): Promise<void> {
-  const { client } = stack.temporal;
-  await waitFor('the run is forgotten', async () => {
-    try {
-      await client.workflowService.deleteWorkflowExecution({
-        namespace: client.options.namespace,
-        workflowExecution: { workflowId: handle.workflowId },
-      });
-      await handle.describe();
-      return false;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError || codeOf(error) === CODE.notFound) {
-        return true;
-      }
-      throw error;
-    }
-  });
-}
-
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   success: (stack) => run(stack, [{ kind: 'ok' }]),
   'retry-then-success': (stack) => run(stack, [transient, transient, { kind: 'ok' }]),
@@ -78,7 +57,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const input = processInput(fresh());
     const first = await stack.start(input);
     await ended(first);
-    await forget(stack, first);
+    await stack.forget(first);
     const handle = await stack.start(input);
     await ended(handle);
     return handle;
@@ -87,7 +66,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const fields = fresh();
     const first = await stack.start(processInput(fields));
     await ended(first);
-    await forget(stack, first);
+    await stack.forget(first);
     const handle = await stack.start(processInput({ ...fields, topic: 'Another text' }));
     await ended(handle);
     return handle;
@@ -141,8 +120,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   rejection: async (stack) => {
     const rowId = randomUUID();
     await stack.query(
-      `insert into content_requests (id, correlation_id, student_id, topic) values ($1, $1::text, 'replay-student', 't')`,
-      [rowId],
+      `insert into content_requests (id, correlation_id, student_id, topic) values ($1, $2, 'replay-student', 't')`,
+      [rowId, `replay-${rowId}`],
     );
     const input: RejectInput = {
       lookup: { rowId },
