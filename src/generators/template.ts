@@ -2,6 +2,7 @@
 import type { ContentRequest } from '../contract/request.ts';
 import type { GenerationResult } from '../contract/workflow-io.ts';
 import type { Generator } from './generator.ts';
+import { bandFor, type Band } from './grade-band.ts';
 
 export function createTemplateGenerator(): Generator {
   return {
@@ -28,104 +29,6 @@ function lessonFor(request: ContentRequest): GenerationResult {
   };
 }
 
-interface Band {
-  readonly audience: string;
-  readonly opening: string;
-  /** How the lesson speaks of looking closer. */
-  readonly explore: readonly string[];
-  readonly activity: string;
-  /** How a recap is asked for. */
-  readonly recap: string;
-}
-
-const BANDS = {
-  early: {
-    audience: 'young learners (kindergarten to grade 2)',
-    opening: 'Let us find out something new together. You can stop and ask at any time.',
-    explore: [
-      'Say the words out loud once. Which of them do you know already? Tell somebody next to you.',
-      'Draw a picture of it. Point at each part and give it a name.',
-      'Look around the room. Can you find something that is a little bit like it?',
-    ],
-    activity: 'Take three things from your desk. Put them in an order, and say why you chose it.',
-    recap: 'Tell the lesson back in one sentence of your own.',
-  },
-  elementary: {
-    audience: 'elementary learners (grades 3 to 5)',
-    opening: 'By the end of this lesson you will be able to explain the idea to a friend in your own words.',
-    explore: [
-      'Write down what you already know, and one thing that puzzles you.',
-      'Split the idea into parts. For each part, write one short sentence that says what it does.',
-      'Look at how the parts work together. What would happen if one of them were missing?',
-    ],
-    activity: 'Make a small poster: the idea in the middle, its parts around it, an arrow for each link.',
-    recap: 'Name the parts again without looking, then check your notes.',
-  },
-  middle: {
-    audience: 'middle school learners (grades 6 to 8)',
-    opening: 'You will meet the idea, take it apart, test it on an example, and put it into your own words.',
-    explore: [
-      'Start from a definition. Underline each word in it that needs a definition of its own, and look those up first.',
-      'Separate what can be observed from what explains it. Keep two columns.',
-      'Look for cause and effect: what changes, what stays the same, and what makes the difference?',
-    ],
-    activity: 'Write two statements about the idea, one true and one almost true. Let somebody find the slip.',
-    recap: 'Compare the definition that you began with to the one that you would give now.',
-  },
-  high: {
-    audience: 'high school learners (grades 9 to 12)',
-    opening:
-      'The aim is not to remember the idea but to use it: to predict, to argue and to see where it stops being valid.',
-    explore: [
-      'State the idea precisely, with its conditions. Which terms are defined, and which are taken for granted?',
-      'Work out what follows from it. A claim that nothing would contradict explains nothing: what would contradict this one?',
-      'Look at the evidence. How do we know it, who disagreed, and what settled the question?',
-    ],
-    activity:
-      'Choose a case that the lesson did not mention. Predict, by the idea alone, what happens; then look it up.',
-    recap: 'Explain the idea, its strongest evidence and its limits in three sentences.',
-  },
-  college: {
-    audience: 'college and adult learners',
-    opening: 'We go from the definition to the argument behind it, and from there to its limits.',
-    explore: [
-      'Define the idea in the form that its field uses, and note the assumptions that come with the form.',
-      'Reconstruct the argument: premises, inference, conclusion. Which premise carries the most weight?',
-      'Place it: what did it replace, what does it make possible, and which questions does it leave open?',
-    ],
-    activity: 'Write the best objection that you can find, then the best reply to it.',
-    recap: 'Summarise the argument for somebody from another field.',
-  },
-  general: {
-    audience: 'learners of any level',
-    opening: 'Go at your own pace: each section stands on the one before it.',
-    explore: [
-      'Say in plain words what the subject is about, and what you hope to understand.',
-      'Break it into parts that you can explain one by one.',
-      'Connect the parts: which depends on which, and why?',
-    ],
-    activity: 'Explain the subject to somebody else in two minutes, and note the place where you got stuck.',
-    recap: 'Go back to that place and read the section on it again.',
-  },
-} as const satisfies Record<string, Band>;
-
-/** Grades come as `9`, `9th Grade`, `Grade 10`, `K`, `None`, or as anything else: what is not understood is general. */
-function bandFor(gradeLevel: string | null): Band {
-  const grade = (gradeLevel ?? '').toLowerCase();
-  if (/\b(kindergarten|pre-?k|k)\b/.test(grade)) return BANDS.early;
-  if (/\b(college|university|undergraduate|graduate|adult)\b/.test(grade)) return BANDS.college;
-  if (/\belementary\b/.test(grade)) return BANDS.elementary;
-  if (/\bmiddle school\b/.test(grade)) return BANDS.middle;
-  if (/\bhigh school\b/.test(grade)) return BANDS.high;
-  const number = /(?<![\d.-])(\d{1,2})(?:st|nd|rd|th)?(?![\d.\p{L}])/u.exec(grade)?.[1];
-  if (number === undefined) return BANDS.general;
-  const year = Number(number);
-  if (year <= 2) return BANDS.early;
-  if (year <= 5) return BANDS.elementary;
-  if (year <= 8) return BANDS.middle;
-  return year <= 12 ? BANDS.high : BANDS.general;
-}
-
 /** Shares of the running time. They leave the sections readable from 1 minute on. */
 const SHARES = [
   ['Warm-up', 0.1],
@@ -145,13 +48,53 @@ const LONGEST_MINUTES = 120;
 /** One guided step of the closer look for each so many minutes of it. */
 const MINUTES_A_STEP = 2;
 
+interface Wording {
+  /** What stands in a sentence for the subject. */
+  readonly subject: string;
+  readonly objective: string;
+  readonly guess: string;
+  readonly about: string;
+  readonly way: string;
+  readonly recap: string;
+  readonly first: string;
+  readonly use: string;
+  readonly next: string;
+}
+
+/** The API's students ask questions, the plan's messages name topics: a question in the middle of a sentence is unreadable. */
+function wordingOf(topic: string): Wording {
+  if (/[?？]$/.test(topic)) {
+    return {
+      subject: 'the answer',
+      objective: 'Answer the question, and support the answer with an example of your own.',
+      guess: 'Before we start: what would you answer right now? A guess will do.',
+      about: `This lesson looks for the answer to one question: ${topic}`,
+      way: 'Three steps lead to it: what the question is about, how that works, and why it matters. Keep a line of your notes free for each.',
+      recap: `We asked: ${topic}`,
+      first: `In your own words: ${topic}`,
+      use: 'Where in your own life could you use the answer?',
+      next: 'What would you ask next, and where would you look for the answer?',
+    };
+  }
+  return {
+    subject: topic,
+    objective: `Explain ${topic} and apply it to an example of your own.`,
+    guess: `Before we start: where have you met ${topic} before? Any place will do.`,
+    about: `This lesson is about ${topic}.`,
+    way: 'Three questions lead through it: what it is, how it works, and why it matters. Keep a line of your notes free for each.',
+    recap: `We asked what ${topic} is, how it works and why it matters.`,
+    first: `In your own words: what is ${topic}?`,
+    use: `Where in your own life could you use what you know about ${topic}?`,
+    next: `What would you ask next about ${topic}, and where would you look for the answer?`,
+  };
+}
+
 function script(request: ContentRequest): string {
   const topic = oneLine(request.topic, 'the topic of today');
+  const wording = wordingOf(topic);
+  const { subject } = wording;
   const interest = oneLine(request.interest ?? '', '');
-  const objective = oneLine(
-    request.learningObjective ?? '',
-    `Explain ${topic} and apply it to an example of your own.`,
-  );
+  const objective = oneLine(request.learningObjective ?? '', wording.objective);
   const grade = oneLine(request.gradeLevel ?? '', '');
   const band = bandFor(request.gradeLevel);
   const minutes = request.durationMinutes ?? DEFAULT_MINUTES;
@@ -166,30 +109,30 @@ function script(request: ContentRequest): string {
     heading('Warm-up', times),
     band.opening,
     interest === ''
-      ? `Before we start: where have you met ${topic} before? Any place will do.`
-      : `You like ${interest}. Keep it in mind: we will use it to make sense of ${topic}.`,
+      ? wording.guess
+      : `You like ${interest}. Keep it in mind: we will use it to make sense of ${subject}.`,
     heading('The idea', times),
-    `This lesson is about ${topic}.`,
-    'Three questions lead through it: what it is, how it works, and why it matters. Keep a line of your notes free for each.',
+    wording.about,
+    wording.way,
     heading('A closer look', times),
-    steps(band, topic, minutes),
+    steps(band, subject, minutes),
     heading('A worked analogy', times),
-    analogy(topic, interest),
+    analogy(subject, interest),
     heading('Your turn', times),
     band.activity,
     heading('Recap', times),
     [
-      `- We asked what ${topic} is, how it works and why it matters.`,
+      `- ${wording.recap}`,
       `- We compared it with ${interest === '' ? PLAIN_COMPARISON : interest}.`,
       `- ${band.recap}`,
     ].join('\n'),
     '## Questions',
     [
-      `1. In your own words: what is ${topic}?`,
+      `1. ${wording.first}`,
       interest === ''
-        ? `2. Where in your own life could you use what you know about ${topic}?`
-        : `2. Where does the comparison between ${topic} and ${interest} hold, and where does it break down?`,
-      `3. What would you ask next about ${topic}, and where would you look for the answer?`,
+        ? `2. ${wording.use}`
+        : `2. Where does the comparison between ${subject} and ${interest} hold, and where does it break down?`,
+      `3. ${wording.next}`,
     ].join('\n'),
   ]
     .join('\n\n')
@@ -217,24 +160,24 @@ function clock(seconds: number): string {
   return `${String(Math.floor(seconds / 60))}:${String(seconds % 60).padStart(2, '0')}`;
 }
 
-function steps(band: Band, topic: string, minutes: number): string {
+function steps(band: Band, subject: string, minutes: number): string {
   const count = Math.max(1, Math.floor((Math.min(minutes, LONGEST_MINUTES) * 0.3) / MINUTES_A_STEP));
   const round = (index: number): number => Math.floor(index / band.explore.length);
   return Array.from({ length: count }, (_, index) => {
     const step = band.explore[index % band.explore.length] ?? '';
-    const again = round(index) === 0 ? '' : ` This time with a new example of ${topic}.`;
+    const again = round(index) === 0 ? '' : ` This time with a new example of ${subject}.`;
     return `**Step ${String(index + 1)}.** ${step}${again}`;
   }).join('\n\n');
 }
 
-function analogy(topic: string, interest: string): string {
+function analogy(subject: string, interest: string): string {
   const known = interest === '' ? PLAIN_COMPARISON : interest;
   return [
     `Think of ${known}.`,
-    `1. **Parts.** Name three things that ${known} cannot do without. Then name three that ${topic} cannot do without.`,
-    `2. **Rules.** In ${known}, some things always go together. Which things always go together in ${topic}?`,
-    `3. **Change.** Change one part of ${known}: what happens to the rest? Make the same change in thought to ${topic}.`,
-    `4. **Limits.** No comparison holds everywhere. Say one way in which ${topic} is not like ${known}.`,
+    `1. **Parts.** Name three things that ${known} cannot do without. Then name three that ${subject} cannot do without.`,
+    `2. **Rules.** In ${known}, some things always go together. Which things always go together in ${subject}?`,
+    `3. **Change.** Change one part of ${known}: what happens to the rest? Make the same change in thought to ${subject}.`,
+    `4. **Limits.** No comparison holds everywhere. Say one way in which ${subject} is not like ${known}.`,
   ].join('\n');
 }
 

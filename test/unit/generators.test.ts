@@ -57,6 +57,14 @@ describe('template generator', () => {
     for (const id of [REQUEST.rowId, REQUEST.correlationId, REQUEST.studentId]) assert.ok(!script.includes(id));
   });
 
+  it('reads as well when the topic is a question', async () => {
+    const script = await scriptOf({ topic: 'How do black holes bend light?', interest: 'Basketball' });
+    assert.match(script, /^# How do black holes bend light\?$/m);
+    assert.match(script, /make sense of the answer\.$/m);
+    assert.match(script, /^1\. In your own words: How do black holes bend light\?$/m);
+    assert.doesNotMatch(script, /\?[?.,]|what is How|\? cannot/);
+  });
+
   it('is the same for the same request, on any attempt', async () => {
     assert.deepEqual(await generate({}, { attempt: 1 }), await generate({}, { attempt: 5 }));
   });
