@@ -3,6 +3,8 @@ import { randomUUID } from 'node:crypto';
 import type { Script } from './scripted-generator.ts';
 
 export interface Expected {
+  /** How its run ends; null = no run may exist. */
+  readonly workflow: 'Completed' | 'Failed' | null;
   /** Null = no row may exist. */
   readonly status: 'completed' | 'failed' | null;
   readonly retryCount: number | null;
@@ -33,22 +35,22 @@ export function demoMessages(): { readonly messages: readonly DemoMessage[]; rea
         title: "the plan's own message",
         // The bytes of the plan's phase 6.
         body: '{"correlation_id": "test-001", "student_id": "test-student", "topic": "Python Basics", "grade_level": "9th Grade"}',
-        expected: { status: 'completed', retryCount: 0, letter: null },
+        expected: { workflow: 'Completed', status: 'completed', retryCount: 0, letter: null },
       },
       {
         title: 'fails twice, then works',
         body: fields({ correlation_id: twice, topic: 'The water cycle', interest: 'surfing' }),
-        expected: { status: 'completed', retryCount: 2, letter: null },
+        expected: { workflow: 'Completed', status: 'completed', retryCount: 2, letter: null },
       },
       {
         title: 'fails for good',
         body: fields({ correlation_id: always, topic: 'Black holes' }),
-        expected: { status: 'failed', retryCount: 5, letter: 'attempts_exhausted' },
+        expected: { workflow: 'Failed', status: 'failed', retryCount: 5, letter: 'attempts_exhausted' },
       },
       {
         title: 'poison',
         body: fields({ request_id: 'invalid-uuid', student_query: 'What is poison?' }),
-        expected: { status: null, retryCount: null, letter: 'invalid_fields' },
+        expected: { workflow: null, status: null, retryCount: null, letter: 'invalid_fields' },
       },
     ],
     script: {

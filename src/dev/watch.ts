@@ -1,10 +1,9 @@
-/** Looks at the four places where a message can be, and says what changed. */
-import type { Client } from '@temporalio/client';
-import type { Message, PubSub } from '@google-cloud/pubsub';
-import type pg from 'pg';
-import { NAMES, workflowId } from '../contract/names.ts';
+/** Follows messages through the places where they can be, and says whether each ended as it should. */
+import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import { workflowId } from '../contract/names.ts';
 import { parse } from '../contract/message.ts';
 import type { DemoMessage } from './demo.ts';
+import type { Letters, Views } from './views.ts';
 
 export interface Watched {
   readonly message: DemoMessage;
@@ -12,12 +11,13 @@ export interface Watched {
   /** Null when the message has no identity of its own. */
   readonly rowId: string | null;
   readonly workflowId: string | null;
+  /** The run's status in words; null = not looked at, or no run. */
   workflow: string | null;
-  row: { status: string; retryCount: number; stage: string | null } | null;
-  letters: Map<string, string>;
+  row: { status: string; retryCount: number } | null;
+  readonly letters: Letters;
 }
 
-export function watched(message: DemoMessage, messageId: string): Watched {
+export function watched(message: DemoMessage, messageId: string, letters: Letters): Watched {
   const parsed = parse(Buffer.from(message.body), {});
   const rowId = parsed.kind === 'request' ? parsed.request.rowId : null;
   return {
@@ -27,48 +27,24 @@ export function watched(message: DemoMessage, messageId: string): Watched {
     workflowId: rowId === null ? null : workflowId.process(rowId),
     workflow: null,
     row: null,
-    letters: new Map(),
+    letters,
   };
 }
 
-/** A subscription of our own on the dead-letter topic: what we read stays in the product's. */
-export async function watchLetters(pubsub: PubSub, onLetter: (letter: Message) => void): Promise<() => Promise<void>> {
-  const [subscription] = await pubsub
-    .topic(NAMES.deadLetterTopic)
-    .createSubscription(`${NAMES.deadLetterSubscription}-watch-${String(process.pid)}`);
-  subscription.on('message', (letter: Message) => {
-    letter.ack();
-    onLetter(letter);
-  });
-  return async () => {
-    await subscription.close();
-    await subscription.delete();
-  };
-}
-
-/** Brings every entry up to date; true when one changed. */
-export async function look(entries: readonly Watched[], client: Client, database: pg.Client): Promise<boolean> {
-  const ids = entries.flatMap((entry) => entry.rowId ?? []);
-  const { rows } = await database.query<{
-    id: string;
-    status: string;
-    retry_count: number;
-    current_stage: string | null;
-  }>('select id, status::text as status, retry_count, current_stage from content_requests where id = any($1)', [ids]);
-  let changed = false;
-  for (const entry of entries) {
-    const found = rows.find((row) => row.id === entry.rowId);
-    const row = found ? { status: found.status, retryCount: found.retry_count, stage: found.current_stage } : null;
-    // A run that has ended stays as it is: asking again would cost a call per message and look.
-    const workflow = isOpen(entry) ? await workflowStatus(client, entry.workflowId) : entry.workflow;
-    if (JSON.stringify(row) !== JSON.stringify(entry.row) || workflow !== entry.workflow) changed = true;
-    entry.row = row;
-    entry.workflow = workflow;
+/** Brings every entry up to date. `withRuns`: a call per open run, so not for thousands. */
+export async function look(entries: readonly Watched[], views: Views, withRuns: boolean): Promise<void> {
+  const open = entries.filter((entry) => entry.rowId !== null && !hasEnded(entry));
+  const { rows } = await views.database.query<{ id: string; status: string; retry_count: number }>(
+    'select id, status::text as status, retry_count from content_requests where id = any($1)',
+    [open.map((entry) => entry.rowId)],
+  );
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  for (const entry of open) {
+    const found = byId.get(entry.rowId ?? '');
+    entry.row = found === undefined ? null : { status: found.status, retryCount: found.retry_count };
+    if (withRuns) entry.workflow = await workflowStatus(views.client, entry.workflowId);
   }
-  return changed;
 }
-
-const isOpen = (entry: Watched): boolean => entry.workflow === null || entry.workflow === 'Running';
 
 async function workflowStatus(client: Client, id: string | null): Promise<string | null> {
   if (id === null) return null;
@@ -76,17 +52,15 @@ async function workflowStatus(client: Client, id: string | null): Promise<string
     const { status } = await client.workflow.getHandle(id).describe();
     return status.name.charAt(0) + status.name.slice(1).toLowerCase();
   } catch (error) {
-    if (error instanceof Error && error.name === 'WorkflowNotFoundError') return null;
+    if (error instanceof WorkflowNotFoundError) return null;
     throw error;
   }
 }
 
 /** Whether the message has come to an end, good or bad. */
 export function hasEnded(entry: Watched): boolean {
-  if (entry.rowId === null) return entry.letters.size > 0;
-  if (isOpen(entry)) return false;
-  if (entry.row === null) return entry.letters.size > 0;
-  if (entry.row.status === 'failed') return entry.letters.size > 0;
+  if (entry.workflow === 'Running') return false;
+  if (entry.row === null || entry.row.status === 'failed') return entry.letters.size > 0;
   return entry.row.status === 'completed' || entry.row.status === 'cancelled';
 }
 
@@ -98,6 +72,9 @@ export function verdict(entry: Watched): string | null {
   const faults: string[] = [];
   if ((entry.row?.status ?? null) !== expected.status) {
     faults.push(`row ${entry.row?.status ?? 'absent'}, expected ${expected.status ?? 'none'}`);
+  }
+  if (expected.workflow !== entry.workflow) {
+    faults.push(`workflow ${entry.workflow ?? 'absent'}, expected ${expected.workflow ?? 'none'}`);
   }
   if (expected.retryCount !== null && entry.row?.retryCount !== expected.retryCount) {
     faults.push(`retry_count ${String(entry.row?.retryCount)}, expected ${String(expected.retryCount)}`);
