@@ -28,6 +28,8 @@ export interface LogConfig {
 
 export interface BridgeConfig {
   readonly project: string;
+  /** Pub/Sub is an emulator: there is no Cloud console to link to. */
+  readonly emulator: boolean;
   readonly subscription: string;
   readonly topic: string;
   readonly deadLetterTopic: string;
@@ -101,6 +103,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
   const reader = new Reader(env, 'bridge');
   const config: BridgeConfig = {
     project: reader.resource('GOOGLE_CLOUD_PROJECT') ?? '',
+    emulator: reader.raw('PUBSUB_EMULATOR_HOST') !== undefined,
     subscription: reader.resource('PUBSUB_SUBSCRIPTION') ?? '',
     topic: reader.resource('PUBSUB_TOPIC') ?? '',
     deadLetterTopic: reader.resource('PUBSUB_DLQ_TOPIC') ?? '',

@@ -28,6 +28,8 @@ const UNREACHABLE: readonly string[] = [
   'UND_ERR_SOCKET',
 ];
 
+const UNKNOWN: Failure = { kind: 'transient', code: 'unknown' };
+
 /** Unknown is counted as transient: it is tried again, with a ceiling, never for ever. */
 export function classify(error: unknown): Failure {
   if (error instanceof DatabaseError) {
@@ -38,17 +40,29 @@ export function classify(error: unknown): Failure {
       ? { kind: 'unavailable', code: error.code, retryAfterMs: error.retryAfterMs ?? null }
       : { kind: error.kind, code: error.code };
   }
+  try {
+    return ofCauses(error) ?? UNKNOWN;
+  } catch {
+    // A getter or a proxy that throws: to be asked what it is must not be worse than to be unknown.
+    return UNKNOWN;
+  }
+}
+
+/** The first of the chain that says something; the chain may be a circle. */
+function ofCauses(error: unknown): Failure | null {
+  const seen = new Set<unknown>();
   for (
     let cause: unknown = error;
-    typeof cause === 'object' && cause !== null;
+    typeof cause === 'object' && cause !== null && !seen.has(cause);
     cause = 'cause' in cause ? cause.cause : null
   ) {
+    seen.add(cause);
     if ('status' in cause && typeof cause.status === 'number') return ofHttpStatus(cause.status);
     if ('code' in cause && typeof cause.code === 'string' && UNREACHABLE.includes(cause.code)) {
       return { kind: 'unavailable', code: cause.code, retryAfterMs: null };
     }
   }
-  return { kind: 'transient', code: 'unknown' };
+  return null;
 }
 
 function ofHttpStatus(status: number): Failure {

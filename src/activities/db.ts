@@ -17,8 +17,11 @@ export class DatabaseError extends Error {
 
   constructor(statement: string, cause: unknown) {
     const code = codeOf(cause);
-    // PostgreSQL's own text may quote a row's values (DETAIL); message and constraint name do not.
-    super(`${statement}: ${code}${cause instanceof Error ? ` ${cause.message}` : ''}`, { cause });
+    const text = cause instanceof Error ? ` ${cause.message}` : '';
+    // The message goes to histories, letters and logs, so it holds no value of a row. PostgreSQL puts those into DETAIL,
+    // but class 22 quotes the value it refuses in the message itself; the cause, which loggers print, would do the same.
+    const quotes = /^22...$/.test(code);
+    super(`${statement}: ${code}${quotes ? text.replace(/"[^]*"/, '"…"') : text}`, quotes ? {} : { cause });
     this.code = code;
     this.permanent = /^2[23]/.test(code) && code.length === 5;
     this.constraint = cause instanceof pg.DatabaseError ? (cause.constraint ?? null) : null;
@@ -88,6 +91,11 @@ export function openDatabase(
         throw new DatabaseError('connect', error);
       });
       let broken: Error | undefined;
+      // The pool listens to idle connections only: one that dies while it is lent would end the process.
+      const onLost = (error: Error): void => {
+        broken = error;
+      };
+      client.on('error', onLost);
       try {
         const database = on(client);
         await database.writes(plain('begin'));
@@ -101,6 +109,7 @@ export function openDatabase(
         });
         throw error;
       } finally {
+        client.off('error', onLost);
         client.release(broken);
       }
     },

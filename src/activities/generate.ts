@@ -99,7 +99,7 @@ async function cancellation(context: Context): Promise<Error> {
 
 async function explained(deps: GenerateDeps, input: GenerateInput, error: unknown): Promise<Error> {
   const verdict = classify(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = wordsOf(error);
   switch (verdict.kind) {
     case 'transient':
       await noteFailure(deps, input);
@@ -121,6 +121,15 @@ async function explained(deps: GenerateDeps, input: GenerateInput, error: unknow
   }
 }
 
+/** A provider's library may throw anything, also what has no text; an error on top would escape the count. */
+function wordsOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return 'what was thrown has no text';
+  }
+}
+
 /**
  * retry_count as it happens. When the write fails, the report is late, not lost: the next attempt, completeRequest
  * and failRequest all carry the workflow's own count.
@@ -129,7 +138,7 @@ async function noteFailure(deps: GenerateDeps, input: GenerateInput): Promise<vo
   try {
     await countFailure(deps.database, input, input.failures + 1);
   } catch (error) {
-    deps.log.warn({ err: error, row_id: input.rowId }, 'retry_count not written; the next write carries it');
+    deps.log.warn({ err: error, rowId: input.rowId }, 'retry_count not written; the next write carries it');
   }
 }
 

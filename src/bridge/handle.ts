@@ -5,7 +5,9 @@ import { dlqIdOfMessage } from '../contract/dead-letter.ts';
 import type { DeadLetterReason } from '../contract/failure.ts';
 import { parse, type ParsedMessage } from '../contract/message.ts';
 import { workflowId } from '../contract/names.ts';
+import { traceparentOf } from '../contract/source-message.ts';
 import type { DeadLetter } from '../contract/workflow-io.ts';
+import { traceFields } from '../log.ts';
 import { backoffMs } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { LetterPublisher } from './dead-letter.ts';
@@ -16,7 +18,7 @@ import type { Starter } from './start.ts';
 import { countLetter, type Counters } from './summary.ts';
 
 export interface HandleDeps {
-  readonly config: Pick<BridgeConfig, 'retry'>;
+  readonly config: Pick<BridgeConfig, 'retry' | 'log'>;
   /** Full name. */
   readonly subscription: string;
   readonly starter: Starter;
@@ -45,7 +47,10 @@ interface Progress {
 /** Resolves when nothing more is to be done here. `signal` ends the waiting, not a call that is under way. */
 export async function handle(delivery: Delivery, deps: HandleDeps, signal: AbortSignal): Promise<End> {
   const parsed = parse(delivery.data, delivery.attributes);
-  const log = deps.log.child(fieldsOf(delivery, parsed));
+  const log = deps.log.child({
+    ...fieldsOf(delivery, parsed),
+    ...traceFields(deps.config.log.project, traceparentOf(delivery.attributes)),
+  });
   const progress: Progress = { letterSent: false, problem: '' };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await oneTry(delivery, parsed, progress, deps, signal, log);

@@ -34,7 +34,7 @@ async function main(options: Options): Promise<number> {
   Runtime.install({
     // One owner of signals: the Runtime would install handlers of its own.
     shutdownSignals: [],
-    logger: temporalLogger(log),
+    logger: temporalLogger(log, config.log.project),
     telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } } },
   });
   const signals = ownSignals(log);

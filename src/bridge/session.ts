@@ -12,6 +12,7 @@ import { checkTemporal } from './preflight-temporal.ts';
 import { preflightPatiently, problem, type Checked, type Preflight } from './preflight.ts';
 import { Bridge } from './run.ts';
 import { createStarter, type Starter } from './start.ts';
+import type { RunPlace } from './start-options.ts';
 import { countLetter, newCounters, type Summary } from './summary.ts';
 
 export interface Session {
@@ -68,8 +69,12 @@ export async function openSession(
     await close();
     return result.kind === 'ok' ? { kind: 'outage', of: 'temporal', error: 'not connected' } : result;
   }
-  const starter = createStarter(temporal.client, config.temporal.taskQueue, config.startDeadlineMs, systemClock);
+  const starter = createStarter(temporal.client, placeOf(config), config.startDeadlineMs, systemClock);
   return { kind: 'open', session: { pubsub, temporal, starter, close } };
+}
+
+function placeOf(config: BridgeConfig): RunPlace {
+  return { taskQueue: config.temporal.taskQueue, logsProject: config.emulator ? null : config.project };
 }
 
 export interface RunningBridge {

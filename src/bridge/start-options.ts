@@ -18,7 +18,14 @@ const KEY = {
   environment: defineSearchAttributeKey(SEARCH_ATTRIBUTE.environment, SearchAttributeType.KEYWORD),
 };
 
-export function processOptions(input: ProcessInput, taskQueue: string): RunOptions<ProcessInput> {
+/** Where runs are put, and where what they log can be read. */
+export interface RunPlace {
+  readonly taskQueue: string;
+  /** Project of the logs; null = no Cloud Logging to link to. */
+  readonly logsProject: string | null;
+}
+
+export function processOptions(input: ProcessInput, place: RunPlace): RunOptions<ProcessInput> {
   const { request, source } = input;
   const memo: ProcessMemo = { contentHash: input.contentHash, messageId: source.messageId };
   const attributes: SearchAttributePair[] = [{ key: KEY.correlationId, value: request.correlationId }];
@@ -26,7 +33,7 @@ export function processOptions(input: ProcessInput, taskQueue: string): RunOptio
   if (request.environment !== null) attributes.push({ key: KEY.environment, value: request.environment });
   return {
     workflowId: workflowId.process(request.rowId),
-    taskQueue,
+    taskQueue: place.taskQueue,
     // A run that failed may be followed by another; a running or completed one is a duplicate, told by its memo.
     workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
     workflowIdConflictPolicy: 'FAIL',
@@ -39,6 +46,7 @@ export function processOptions(input: ProcessInput, taskQueue: string): RunOptio
       `correlation id: ${asText(request.correlationId)}`,
       `organization: ${asText(request.organizationId ?? '–')}`,
       `Pub/Sub message: ${asText(source.messageId)}, published ${asText(source.publishTime)}`,
+      ...logsLink(place, `jsonPayload.correlation_id=${JSON.stringify(request.correlationId)}`),
     ].join('  \n'),
   };
 }
@@ -46,20 +54,33 @@ export function processOptions(input: ProcessInput, taskQueue: string): RunOptio
 export function rejectOptions(
   input: RejectInput,
   correlationId: string | null,
-  taskQueue: string,
+  place: RunPlace,
 ): RunOptions<RejectInput> {
   return {
     workflowId: workflowId.reject(input.messageId),
-    taskQueue,
+    taskQueue: place.taskQueue,
     workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
     workflowIdConflictPolicy: 'FAIL',
     args: [input],
     ...(correlationId === null ? {} : { typedSearchAttributes: [{ key: KEY.correlationId, value: correlationId }] }),
     staticSummary: `rejected: ${input.code}`,
-    staticDetails: [`Pub/Sub message: ${asText(input.messageId)}`, asText(cutToBytes(input.detail, 4_000))].join(
-      '  \n',
-    ),
+    staticDetails: [
+      `Pub/Sub message: ${asText(input.messageId)}`,
+      asText(cutToBytes(input.detail, 4_000)),
+      ...logsLink(place, `jsonPayload.messageId=${JSON.stringify(input.messageId)}`),
+    ].join('  \n'),
   };
+}
+
+/** Every line about the request, in bridge and worker alike. */
+function logsLink({ logsProject }: RunPlace, query: string): string[] {
+  if (logsProject === null) return [];
+  // encodeURIComponent leaves ( ) as they are, and they would end a Markdown link.
+  const encode = (text: string): string =>
+    encodeURIComponent(text).replace(/[()']/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);
+  return [
+    `[logs](https://console.cloud.google.com/logs/query;query=${encode(query)}?project=${encodeURIComponent(logsProject)})`,
+  ];
 }
 
 export function summaryLine(topic: string, gradeLevel: string | null): string {

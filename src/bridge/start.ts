@@ -9,7 +9,7 @@ import { WORKFLOW, workflowId } from '../contract/names.ts';
 import type { ProcessInput, RejectInput } from '../contract/workflow-io.ts';
 import { within, type Clock } from './clock.ts';
 import { classifyTemporal, type Trouble } from './grpc.ts';
-import { processOptions, rejectOptions, type RunOptions } from './start-options.ts';
+import { processOptions, rejectOptions, type RunOptions, type RunPlace } from './start-options.ts';
 
 export type StartOutcome =
   | { readonly kind: 'started'; readonly runId: string }
@@ -39,7 +39,7 @@ type Existing =
   | { readonly kind: 'none' }
   | { readonly kind: 'holds'; readonly runId: string; readonly status: string; readonly contentHash: unknown };
 
-export function createStarter(client: Client, taskQueue: string, deadlineMs: number, clock: Clock): Starter {
+export function createStarter(client: Client, place: RunPlace, deadlineMs: number, clock: Clock): Starter {
   const { namespace } = client.options;
 
   const bounded = <T>(what: string, call: () => Promise<T>): Promise<T> =>
@@ -71,7 +71,7 @@ export function createStarter(client: Client, taskQueue: string, deadlineMs: num
 
   return {
     async start(input) {
-      const options = processOptions(input, taskQueue);
+      const options = processOptions(input, place);
       try {
         for (let round = 1; round <= MAX_ROUNDS; round += 1) {
           const runId = await tryStart(WORKFLOW.process, options);
@@ -94,7 +94,7 @@ export function createStarter(client: Client, taskQueue: string, deadlineMs: num
 
     async reject(input, correlationId) {
       try {
-        const runId = await tryStart(WORKFLOW.reject, rejectOptions(input, correlationId, taskQueue));
+        const runId = await tryStart(WORKFLOW.reject, rejectOptions(input, correlationId, place));
         return { kind: runId === null ? 'duplicate' : 'started' };
       } catch (error) {
         return classifyTemporal(error, namespace);

@@ -19,7 +19,7 @@ async function run(env: Env, makeGenerator: (config: WorkerConfig) => Generator)
   // One owner of signals: the Runtime would install handlers of its own.
   Runtime.install({
     shutdownSignals: [],
-    logger: temporalLogger(log),
+    logger: temporalLogger(log, config.log.project),
     telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } } },
   });
   const starting = startWorker({ config, log, version, generator: makeGenerator(config) });

@@ -1,13 +1,15 @@
 import type { Logger, LogLevel, LogMetadata } from '@temporalio/common';
-import type { Logger as OurLogger } from '../log.ts';
+import { traceFields, type Logger as OurLogger } from '../log.ts';
 
 const LEVEL = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
 
 /** What Temporal's Runtime writes its own, the activities' and the workflows' lines to: the one logger. */
-export function temporalLogger(log: OurLogger): Logger {
+export function temporalLogger(log: OurLogger, project: string | null): Logger {
   const write = (level: LogLevel, message: string, meta: LogMetadata = {}): void => {
     // Symbol keys (the SDK's timestamps) are no fields of a line.
-    log[LEVEL[level]](Object.fromEntries(Object.entries(meta)), '%s', message);
+    const { traceparent, ...fields } = Object.fromEntries(Object.entries(meta)) as Record<string, unknown>;
+    const trace = typeof traceparent === 'string' ? traceFields(project, traceparent) : {};
+    log[LEVEL[level]]({ ...fields, ...trace }, '%s', message);
   };
   return {
     log: write,

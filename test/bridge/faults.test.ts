@@ -230,6 +230,15 @@ describe('bridge under faults', function () {
     assert.match(summary.detail ?? '', /a bug/);
   });
 
+  it('puts what it logs of a message into the trace of its publisher, by correlation_id', async () => {
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    fake.send(requestBody('c1'), { googclient_traceparent: traceparent });
+    const { bridge, lines } = make({ log: { level: 'info', format: 'json', project: 'p' } });
+    await bridge.run();
+    const started = lines.find((line) => line['correlation_id'] === 'c1');
+    assert.equal(started?.['logging.googleapis.com/trace'], `projects/p/traces/${'a'.repeat(32)}`);
+  });
+
   it('logs no student text and no student id', async () => {
     fake.send(requestBody('c1', { student_id: 'SECRETSTUDENT', topic: 'SECRETTOPIC' }));
     fake.send(requestBody('c2', { student_id: 'SECRETSTUDENT', topic: 'SECRETTOPIC', grade_level: 99 }));

@@ -12,6 +12,7 @@ import type { FakeTemporal } from './fake-temporal.ts';
 export function bridgeConfig(overrides: Partial<BridgeConfig> = {}): BridgeConfig {
   return {
     project: 'test-project',
+    emulator: true,
     subscription: 'sub',
     topic: 'requests',
     deadLetterTopic: 'dlq',

@@ -251,9 +251,23 @@ describe('log: traceFields', () => {
 });
 
 describe("log: Temporal's lines", () => {
+  it('of a run are part of the trace of its message', () => {
+    const captured = capture();
+    const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+    temporalLogger(captured.log, 'p').info('request progress', { correlation_id: 'c1', traceparent });
+    temporalLogger(captured.log, 'p').info('request progress', { correlation_id: 'c1', traceparent: 'junk' });
+    const [traced, junk] = captured.lines();
+    assert.equal(traced?.['logging.googleapis.com/trace'], `projects/p/traces/${'a'.repeat(32)}`);
+    assert.equal(traced['correlation_id'], 'c1');
+    assert.deepEqual(
+      Object.keys(junk ?? {}).filter((key) => key.includes('trace')),
+      [],
+    );
+  });
+
   it('go to the same logger, with their fields', () => {
     const captured = capture();
-    const logger = temporalLogger(captured.log);
+    const logger = temporalLogger(captured.log, 'p');
     logger.info('100% %s started', { workflowId: 'w', [Symbol('timestamp')]: 1n });
     logger.log('WARN', 'slow', { error: new Error('e'), studentId: 'hunter2' });
     logger.debug('unseen');

@@ -80,7 +80,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     types: ['log.ts', 'config.ts'],
     notPackages: /^@google-cloud\/pubsub/,
   },
-  bridge: { values: ['contract'], types: ['log.ts', 'config.ts', 'health.ts'], notPackages: /^pg$/ },
+  bridge: { values: ['contract', 'log.ts'], types: ['config.ts', 'health.ts'], notPackages: /^pg$/ },
   worker: {
     values: ['contract', 'activities', 'generators', ...ROOT_FILES],
     types: ['workflows'],

@@ -5,6 +5,8 @@ import { DEFAULT_RETRY_POLICY } from '../../../src/contract/retry-policy.ts';
 import { processOptions, rejectOptions, summaryLine } from '../../../src/bridge/start-options.ts';
 
 describe('start options', () => {
+  const nowhere = { taskQueue: 'queue', logsProject: null };
+  const reject = { lookup: { correlationId: 'c1' }, code: 'not_json', detail: 'd', messageId: 'm1' } as const;
   const body = JSON.stringify({
     correlation_id: 'c1',
     student_id: 'STUDENT',
@@ -18,7 +20,7 @@ describe('start options', () => {
   const source = { messageId: 'm1', publishTime: '2026-01-01T00:00:00Z', orderingKey: null, attributes: {}, body };
   const options = processOptions(
     { request: parsed.request, contentHash: parsed.contentHash, source, retry: DEFAULT_RETRY_POLICY },
-    'queue',
+    { taskQueue: 'queue', logsProject: 'p' },
   );
 
   it('identifies the run by the row, keeps the content in the memo, and lets only failed runs be followed', () => {
@@ -44,10 +46,23 @@ describe('start options', () => {
     assert.doesNotMatch(options.staticDetails ?? '', /STUDENT/);
   });
 
+  it('links to what was logged about the request, whatever its id is made of', () => {
+    assert.match(
+      options.staticDetails ?? '',
+      /\[logs\]\(https:\/\/console\.cloud\.google\.com\/logs\/query;query=jsonPayload\.correlation_id%3D%22c1%22\?project=p\)$/,
+    );
+    const request = { ...parsed.request, correlationId: '")](http://evil) \'' };
+    const { staticDetails = '' } = processOptions(
+      { request, contentHash: '', source, retry: DEFAULT_RETRY_POLICY },
+      { taskQueue: 'queue', logsProject: 'p' },
+    );
+    assert.doesNotMatch(staticDetails.split('\n').at(-1) ?? '', /evil\)|http:/);
+    assert.doesNotMatch(rejectOptions(reject, null, nowhere).staticDetails ?? '', /console/);
+  });
+
   it('rejections have an id of their own: content-request/… is held by valid messages only', () => {
-    const reject = { lookup: { correlationId: 'c1' }, code: 'not_json', detail: 'd', messageId: 'm1' } as const;
-    assert.equal(rejectOptions(reject, 'c1', 'queue').workflowId, 'content-rejection/m1');
-    assert.equal(rejectOptions(reject, null, 'queue').typedSearchAttributes, undefined);
+    assert.equal(rejectOptions(reject, 'c1', nowhere).workflowId, 'content-rejection/m1');
+    assert.equal(rejectOptions(reject, null, nowhere).typedSearchAttributes, undefined);
   });
 });
 
