@@ -56,6 +56,7 @@ export const SETTINGS = [
   { name: 'PUBSUB_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.subscription, why: 'Where requests are pulled from.' },
   { name: 'PUBSUB_DLQ_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterTopic, why: 'Where dead letters are published.' },
   { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
+  { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: B, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
 
   { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile).' },
   { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: BW, default: NAMES.namespace, why: 'The namespace of the runs.' },
@@ -85,7 +86,7 @@ export const SETTINGS = [
   { name: 'RETRY_MAX_AGE_MS', kind: 'integer', usedBy: B, default: RETRY.maxAgeMs, min: 0, max: 168 * HOUR_MS, unit: 'ms', why: 'How long waits that are not counted (429, 503, unreachable) may last in all.' },
 
   { name: 'GENERATOR', kind: 'choice', usedBy: W, default: 'template', values: ['template'], why: 'template works offline.' },
-  { name: 'GENERATOR_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 180_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'One attempt at a generation.' },
+  { name: 'GENERATOR_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 180_000, min: 100, max: HOUR_MS / 2, unit: 'ms', why: 'One attempt at a generation. Half an hour at the most: the activity itself is given up after 31 minutes.' },
   { name: 'WORKER_ACTIVITY_SLOTS', kind: 'integer', usedBy: W, default: 20, min: 1, max: 1_000, unit: 'activities', why: 'Activities at once; generations mostly wait for a provider.' },
   { name: 'WORKER_MAX_CACHED_WORKFLOWS', kind: 'integer', usedBy: W, default: 200, min: 2, max: 100_000, unit: 'workflows', why: 'A run outside the cache is replayed at its next step: memory against CPU.' },
   { name: 'WORKER_WORKFLOW_BUNDLE', kind: 'text', usedBy: W, default: null, why: 'Path of the prebuilt bundle (the image sets it); unset = bundle the sources at start.' },
