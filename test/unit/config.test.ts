@@ -38,6 +38,7 @@ describe('config: defaults', () => {
       project: NAMES.project,
       subscription: NAMES.subscription,
       topic: NAMES.topic,
+      emulator: false,
       deadLetterTopic: NAMES.deadLetterTopic,
       deadLetterSubscription: NAMES.deadLetterSubscription,
       temporal: {
