@@ -1,0 +1,184 @@
+/** Two sessions at the same row at the same moment: every race is held at a lock until all who take part wait there. */
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import {
+  cancelRequest,
+  completeRequest,
+  countFailure,
+  failRequest,
+  recordRequest,
+  rejectRequest,
+  startGeneration,
+} from '../../src/activities/content-requests.ts';
+import { DatabaseError, openDatabase } from '../../src/activities/db.ts';
+import type { RecordDecision, RecordRequestInput } from '../../src/contract/workflow-io.ts';
+import { completeInput, failInput, recordInput, startContentRows, type ContentRows } from '../support/content-rows.ts';
+
+const REPUBLISHED = '2126-01-01T00:00:00Z';
+const FOR_UPDATE = 'select from content_requests where id = $1 for update';
+const INSERT = `insert into content_requests (id, correlation_id, student_id, topic) values ($1, $2, 'x', 'x')`;
+
+describe('races for a row', () => {
+  let rows: ContentRows;
+  before(async () => {
+    rows = await startContentRows('races');
+  });
+  after(() => rows.stop());
+
+  const said = (decision: RecordDecision): string => (decision.kind === 'conflict' ? decision.code : decision.kind);
+  const recordAll = (inputs: readonly RecordRequestInput[]): Promise<RecordDecision[]> =>
+    Promise.all(inputs.map((input) => recordRequest(rows.database, input)));
+  /** Both look for the row at the same moment, and neither finds one: a third session's insert is undone under them. */
+  const recordNew = async (inputs: readonly RecordRequestInput[]): Promise<string[]> => {
+    const [{ rowId, request }] = inputs as [RecordRequestInput];
+    const decisions = await rows.raced([INSERT, [rowId, request.correlationId]], 'rollback', inputs.length, () =>
+      recordAll(inputs),
+    );
+    return decisions.map(said);
+  };
+  const ownerOf = async (rowId: string): Promise<unknown> => (await rows.row(rowId))?.['owner_token'];
+
+  it('two runs, same content: one after the other owns it, and who came first has lost it', async () => {
+    const rowId = randomUUID();
+    const tokens = ['run-1', 'run-2'];
+    assert.deepEqual(await recordNew(tokens.map((token) => recordInput(rowId, token))), ['owned', 'owned']);
+    const last = await ownerOf(rowId);
+    for (const ownerToken of tokens) {
+      const expected = ownerToken === last ? 'written' : 'row-lost';
+      assert.equal((await startGeneration(rows.database, { rowId, ownerToken }, 0)).kind, expected);
+    }
+    // The second took over a row that was pending and stayed so: no status changed, no line was written.
+    assert.equal((await rows.events(rowId)).length, 2);
+  });
+
+  it('two runs, other content: one owns it, the other is a conflict, and the row is wholly of one', async () => {
+    const rowId = randomUUID();
+    const inputs = [
+      recordInput(rowId, 'run-1', { topic: 'Gravity', contentHash: 'hash-1' }),
+      recordInput(rowId, 'run-2', { topic: 'Friction', contentHash: 'hash-2' }),
+    ];
+    const decisions = await recordNew(inputs);
+    assert.deepEqual([...decisions].sort(), ['conflicting_duplicate', 'owned']);
+    const owner = inputs[decisions.indexOf('owned')];
+    const row = await rows.row(rowId);
+    assert.deepEqual([row?.['owner_token'], row?.['topic']], [owner?.ownerToken, owner?.request.topic]);
+  });
+
+  it('the same run twice, because the first answer was late: both are told that it owns the row', async () => {
+    const rowId = randomUUID();
+    const input = recordInput(rowId, 'run-1');
+    assert.deepEqual(await recordNew([input, input]), ['owned', 'owned']);
+    assert.deepEqual(await rows.events(rowId), ['info: created as pending by run-1']);
+  });
+
+  it('two rows, one correlation_id: one is made, the other is told who holds it', async () => {
+    const correlationId = `shared-${randomUUID()}`;
+    const inputs = ['run-1', 'run-2'].map((token) => recordInput(randomUUID(), token, { correlationId }));
+    const decisions = await recordNew(inputs);
+    assert.deepEqual([...decisions].sort(), ['correlation_id_taken', 'owned']);
+    const made = await rows.query('select id from content_requests where correlation_id = $1', [correlationId]);
+    assert.deepEqual(made, [{ id: inputs[decisions.indexOf('owned')]?.rowId }]);
+  });
+
+  it('a failed row and two messages published later: the first takes it over, the second finds it taken', async () => {
+    const rowId = await rows.insert({ status: 'failed', owner_token: 'run-0' });
+    const inputs = ['hash-1', 'hash-2'].map((contentHash, index) =>
+      recordInput(rowId, `run-${String(index + 1)}`, { contentHash, publishTime: REPUBLISHED }),
+    );
+    const decisions = (await rows.raced([FOR_UPDATE, [rowId]], 'commit', 2, () => recordAll(inputs))).map(said);
+    assert.deepEqual([...decisions].sort(), ['conflicting_duplicate', 'owned']);
+    assert.equal(await ownerOf(rowId), inputs[decisions.indexOf('owned')]?.ownerToken);
+  });
+
+  it('a correlation_id that is taken between our look and our write: a conflict, and the row as it was', async () => {
+    const rowId = await rows.insert({ status: 'failed', owner_token: 'run-0' });
+    const earlier = await rows.row(rowId);
+    const correlationId = `between-${rowId}`;
+    const input = recordInput(rowId, 'run-1', { correlationId, publishTime: REPUBLISHED });
+    const decision = await rows.raced([INSERT, [randomUUID(), correlationId]], 'commit', 1, () =>
+      recordRequest(rows.database, input),
+    );
+    assert.equal(said(decision), 'correlation_id_taken');
+    assert.deepEqual(await rows.row(rowId), earlier);
+  });
+
+  it('a row that is deleted while it is being recorded is made anew', async () => {
+    const rowId = await rows.insert();
+    const input = recordInput(rowId, 'run-1');
+    const decision = await rows.raced(['delete from content_requests where id = $1', [rowId]], 'commit', 1, () =>
+      recordRequest(rows.database, input),
+    );
+    assert.equal(said(decision), 'owned');
+    assert.equal(await ownerOf(rowId), 'run-1');
+  });
+
+  it('a row that stays locked is trouble that passes, and the pool is free again', async () => {
+    const rowId = await rows.insert();
+    const hurried = openDatabase(
+      { url: rows.url, poolSize: 1, connectTimeoutMs: 5_000, statementTimeoutMs: 200 },
+      { applicationName: 'test', onIdleError: () => undefined },
+    );
+    const input = recordInput(rowId, 'run-1');
+    await rows.database.inTransaction(async (holder) => {
+      await holder.writes({ name: 'hold', text: FOR_UPDATE, values: [rowId], index: null });
+      await assert.rejects(recordRequest(hurried, input), (error) => {
+        assert.ok(error instanceof DatabaseError);
+        assert.deepEqual([error.code, error.permanent], ['57014', false]);
+        return true;
+      });
+    });
+    assert.equal(said(await recordRequest(hurried, input)), 'owned');
+    await hurried.close();
+  });
+
+  describe('a zombie: a worker that still works for a run whose row was taken over', () => {
+    const zombie = (rowId: string) => ({ rowId, ownerToken: 'run-1' });
+    const writes = {
+      startGeneration: (rowId: string) => startGeneration(rows.database, zombie(rowId), 9),
+      countFailure: (rowId: string) => countFailure(rows.database, zombie(rowId), 9),
+      completeRequest: (rowId: string) => completeRequest(rows.database, completeInput(zombie(rowId), 9)),
+      failRequest: (rowId: string) => failRequest(rows.database, failInput(zombie(rowId), 9)),
+      cancelRequest: (rowId: string) => cancelRequest(rows.database, zombie(rowId)),
+    };
+    for (const [name, write] of Object.entries(writes)) {
+      it(`${name}, late: row-lost, nothing changed`, async () => {
+        const rowId = await rows.insert({ status: 'generating_script', owner_token: 'run-1' });
+        assert.equal(said(await recordRequest(rows.database, recordInput(rowId, 'run-2'))), 'owned');
+        const earlier = await rows.row(rowId);
+        assert.deepEqual(await write(rowId), { kind: 'row-lost' });
+        assert.deepEqual(await rows.row(rowId), earlier);
+      });
+
+      it(`${name}, at the very moment of the take-over: row-lost, nothing changed`, async () => {
+        const rowId = await rows.insert({ status: 'generating_script', owner_token: 'run-1' });
+        const takeOver = `update content_requests set owner_token = 'run-2' where id = $1`;
+        const result = await rows.raced([takeOver, [rowId]], 'commit', 1, () => write(rowId));
+        assert.deepEqual(result, { kind: 'row-lost' });
+        const row = await rows.row(rowId);
+        const seen = [row?.['status'], row?.['owner_token'], row?.['retry_count'], row?.['script_text']];
+        assert.deepEqual(seen, ['generating_script', 'run-2', 0, null]);
+      });
+    }
+  });
+
+  it('a poison message while a run takes the row: the run keeps it', async () => {
+    const rowId = await rows.insert();
+    const own = `update content_requests set owner_token = 'run-1' where id = $1`;
+    const reject = { lookup: { rowId }, code: 'invalid_fields', detail: 'x', messageId: 'm' } as const;
+    const result = await rows.raced([own, [rowId]], 'commit', 1, () => rejectRequest(rows.database, reject));
+    assert.deepEqual(result, { outcome: 'untouched' });
+    assert.equal((await rows.row(rowId))?.['status'], 'pending');
+  });
+
+  it('two ends of one run, because a first write was late: the row has one, and the other is told', async () => {
+    const owner = {
+      rowId: await rows.insert({ status: 'generating_script', owner_token: 'run-1' }),
+      ownerToken: 'run-1',
+    };
+    const results = await rows.raced([FOR_UPDATE, [owner.rowId]], 'commit', 2, () =>
+      Promise.all([completeRequest(rows.database, completeInput(owner)), cancelRequest(rows.database, owner)]),
+    );
+    assert.deepEqual(results.map(({ kind }) => kind).sort(), ['row-already-terminal', 'written']);
+    assert.equal((await rows.events(owner.rowId)).length, 2);
+  });
+});
