@@ -45,7 +45,10 @@ export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecisi
         ? { kind: 'duplicate' }
         : conflict('conflicting_duplicate', `the row is ${row.status} with other content`);
     case 'failed':
-      return row.published_after_failure ? { kind: 'take-over' } : { kind: 'late-redelivery' };
+      if (row.published_after_failure) return { kind: 'take-over' };
+      // No run has ever had it (an invalid message failed it, or the original worker): this one is no redelivery of a
+      // message that was worked on, and to end it in silence would lose it. It stands as if the row were pending.
+      return row.owner_token === null ? takeOverOrConflict(row, same) : { kind: 'late-redelivery' };
     case 'pending':
     case 'validating':
     case 'retrieving':
@@ -53,12 +56,15 @@ export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecisi
     case 'generating_video':
     case 'processing_video':
     case 'notifying':
-      return same
-        ? { kind: 'take-over' }
-        : conflict('conflicting_duplicate', `the row is ${row.status} with other content`);
+      return takeOverOrConflict(row, same);
     default:
       return row.status satisfies never;
   }
+}
+
+function takeOverOrConflict(row: FoundRow, same: boolean): RowDecision {
+  if (same) return { kind: 'take-over' };
+  return conflict('conflicting_duplicate', `the row is ${row.status} with other content`);
 }
 
 function conflict(code: FailureCode, detail: string): RowDecision {
@@ -146,7 +152,8 @@ export function countFailure(database: Database, owner: Ownership, failures: num
 export function completeRequest(database: Database, input: CompleteInput): Promise<FencedResult> {
   const { result } = input;
   const statement = sql.completeRequest(input.rowId, input.ownerToken, {
-    scriptText: result.scriptText,
+    // Paid for: what PostgreSQL cannot hold of it must not cost the rest.
+    scriptText: storable(result.scriptText),
     videoUrl: result.media.videoUrl,
     thumbnailUrl: result.media.thumbnailUrl,
     failures: input.failures,
@@ -162,7 +169,7 @@ export function completeRequest(database: Database, input: CompleteInput): Promi
 export function failRequest(database: Database, input: FailInput): Promise<FencedResult> {
   const failure = {
     stage: input.stage,
-    message: storable(input.message),
+    message: storableMessage(input.message),
     details: {
       code: input.code,
       attempts: input.failures,
@@ -180,7 +187,7 @@ export function cancelRequest(database: Database, owner: Ownership): Promise<Fen
 export async function rejectRequest(database: Database, input: RejectInput): Promise<RejectResult> {
   const failure = {
     stage: 'validation',
-    message: storable(input.detail),
+    message: storableMessage(input.detail),
     details: { code: input.code, message_id: input.messageId },
   };
   const statement =
@@ -190,7 +197,12 @@ export async function rejectRequest(database: Database, input: RejectInput): Pro
   return { outcome: (await database.writes(statement)) ? 'failed' : 'untouched' };
 }
 
-/** A provider's words may hold what PostgreSQL refuses (NUL, lone surrogates) or be a page long. */
+/** A provider's words may hold what PostgreSQL's text refuses: NUL and lone surrogates. */
 function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\u{fffd}').slice(0, 2_000).toWellFormed();
+  return text.toWellFormed().replaceAll('\0', '\u{fffd}');
+}
+
+/** A message may be a page long. */
+function storableMessage(text: string): string {
+  return storable(text.slice(0, 2_000));
 }

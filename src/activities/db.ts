@@ -23,9 +23,14 @@ export class DatabaseError extends Error {
     const quotes = /^22...$/.test(code);
     super(`${statement}: ${code}${quotes ? text.replace(/"[^]*"/, '"…"') : text}`, quotes ? {} : { cause });
     this.code = code;
-    this.permanent = /^2[23]/.test(code) && code.length === 5;
+    this.permanent = isSqlState(code) && /^2[23]/.test(code);
     this.constraint = cause instanceof pg.DatabaseError ? (cause.constraint ?? null) : null;
   }
+}
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html; errno names such as EPIPE have five letters, too. */
+function isSqlState(code: string): boolean {
+  return /^[0-9A-Z]{5}$/.test(code) && !/^E[A-Z]{4}$/.test(code);
 }
 
 function codeOf(cause: unknown): string {
@@ -103,10 +108,14 @@ export function openDatabase(
         await database.writes(plain('commit'));
         return result;
       } catch (error) {
-        await client.query('rollback').catch((rollbackError: unknown) => {
-          // The connection is gone or stuck; the server rolls back by itself when the pool destroys it.
-          broken = rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
-        });
+        if (error instanceof DatabaseError && !isSqlState(error.code)) {
+          // The server did not answer: a rollback would wait as long again. It rolls back when the pool drops us.
+          broken = error;
+        } else {
+          await client.query('rollback').catch((rollbackError: unknown) => {
+            broken = rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
+          });
+        }
         throw error;
       } finally {
         client.off('error', onLost);

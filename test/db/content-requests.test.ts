@@ -101,6 +101,15 @@ describe('content_requests', () => {
     });
   });
 
+  it('a result that was paid for is stored though it holds what PostgreSQL cannot: NUL, half a surrogate pair', async () => {
+    const owner = { rowId: await rows.insert({ owner_token: 'run-1' }), ownerToken: 'run-1' };
+    const input = completeInput(owner);
+    const scriptText = 'a\0b\ud800c';
+    const result = { ...input.result, scriptText };
+    assert.deepEqual(await completeRequest(rows.database, { ...input, result }), { kind: 'written' });
+    assert.equal((await rows.row(owner.rowId))?.['script_text'], 'a\u{fffd}b\u{fffd}c');
+  });
+
   describe('recordRequest', () => {
     it('makes a row that says all the message said', async () => {
       const rowId = randomUUID();
@@ -277,10 +286,12 @@ describe('content_requests', () => {
       assert.equal(message.length, 2_000);
     });
 
-    it('a corrected message, published later, takes the row over; one from before does not', async () => {
+    it('a valid message of the same request is never lost to it, whichever was published first', async () => {
+      const before = await rows.insert();
+      await reject(byId(before));
+      assert.deepEqual(await recordRequest(rows.database, recordInput(before, 'run-1')), { kind: 'owned' });
       const rowId = await rows.insert();
       await reject(byId(rowId));
-      assert.deepEqual(await recordRequest(rows.database, recordInput(rowId, 'run-1')), { kind: 'late-redelivery' });
       const corrected = recordInput(rowId, 'run-1', { publishTime: '2126-01-01T00:00:00Z' });
       assert.deepEqual(await recordRequest(rows.database, corrected), { kind: 'owned' });
     });

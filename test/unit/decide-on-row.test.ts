@@ -65,7 +65,11 @@ function decide(each: Case): string {
 function designed({ status, owner, student, content, republished }: Case): string {
   if (owner === 'mine') return isOpen(status) ? 'owned' : 'row-already-terminal';
   if (student === 'other') return 'student_mismatch';
-  if (status === 'failed') return republished ? 'take-over' : 'late-redelivery';
+  if (status === 'failed') {
+    if (republished) return 'take-over';
+    if (owner !== 'nobody') return 'late-redelivery';
+    return content.same ? 'take-over' : 'conflicting_duplicate';
+  }
   if (!content.same) return 'conflicting_duplicate';
   return isOpen(status) ? 'take-over' : 'duplicate';
 }
@@ -88,14 +92,18 @@ describe('decideOnRow', () => {
     (decision, { student, owner }) => student === 'same' || owner === 'mine' || decision === 'student_mismatch',
   );
   always(
-    'takes over an ended row only when it failed and the message was published after that',
-    (decision, { status, republished }) =>
-      decision !== 'take-over' || isOpen(status) || (status === 'failed' && republished),
+    'takes over an ended row only when it failed, and the message was published after that or no run ever had the row',
+    (decision, { status, owner, republished }) =>
+      decision !== 'take-over' || isOpen(status) || (status === 'failed' && (republished || owner === 'nobody')),
   );
   always(
     'other content is taken over only into a failed row, and is never called a duplicate',
     (decision, { status, content }) =>
       content.same || (decision !== 'duplicate' && (decision !== 'take-over' || status === 'failed')),
+  );
+  always(
+    'ends a message in silence only where a run has worked on its row',
+    (decision, { owner }) => decision !== 'late-redelivery' || owner === 'another',
   );
   always('is its own only when the token is', (decision, { owner }) => decision !== 'owned' || owner === 'mine');
   always(
