@@ -80,6 +80,8 @@ async function work(
     }
     const { bridge, ended: end } = await startBridge(session, config, follow, identity(), log);
     running.bridge = bridge;
+    const { namespace } = config.temporal;
+    log.info({ project: config.project, subscription: config.subscription, namespace, follow }, 'bridge polls');
     signals.onFirst(() => bridge.stop('signal'));
     signals.onSecond(() => bridge.leaveNow());
     const summary = await end;
