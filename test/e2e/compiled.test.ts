@@ -41,7 +41,7 @@ describe('compiled', () => {
     const result = (await d.run(rowIdOf(correlationId)).result()) as { outcome: string };
     assert.equal(result.outcome, 'completed');
     await worker.says({ message: 'request progress', correlation_id: correlationId, progress: 'Completed' });
-// The SDK's own line: the worker loads the file, where it would bundle the sources without one.
+    // The SDK's own line: the worker loads the file, where it would bundle the sources without one.
     assert.match(worker.output(), /"workflowBundle":\{"codePath":"[^"]*dist\/workflow-bundle\.cjs"\}/);
     assert.equal(await worker.stop(), 0);
   });

@@ -45,6 +45,12 @@ async function billedActions(handle: WorkflowHandle): Promise<number> {
   );
 }
 
+/** Storage is billed, and a history that grows unseen is a worker that slows down. */
+async function eventsAtMost(handle: WorkflowHandle, most: number): Promise<void> {
+  const { length } = await eventTypes(handle);
+  assert(length <= most, `${String(length)} history events, more than ${String(most)}`);
+}
+
 describe('processContentRequest', () => {
   let stack: TestStack;
   before(async () => {
@@ -55,7 +61,7 @@ describe('processContentRequest', () => {
   const lettersOf = (correlationId: string) =>
     stack.letters.filter((letter) => letter.letter.correlationId === correlationId);
 
-  it('success: the row is completed with its result, in 4 billed actions', async () => {
+  it('success: the row is completed with its result, in 4 billed actions and 23 events', async () => {
     const input = processInput(fresh({ requested_modalities: ['text', 'video'] }));
     const handle = await stack.start(input);
     assert.deepEqual(await handle.result(), { outcome: 'completed', rowId: input.request.rowId, retryCount: 0 });
@@ -71,8 +77,7 @@ describe('processContentRequest', () => {
     assert.deepEqual(row.request_metadata['not_delivered'], ['video']);
     assert.equal(row.request_metadata['content_sha256'], input.contentHash);
     assert.equal(await billedActions(handle), 4);
-    const events = await eventTypes(handle);
-    assert(events.length <= 23, `${String(events.length)} history events`);
+    await eventsAtMost(handle, 23);
   });
 
   it('fails twice, then works: retry_count 2, each failure and wait in the history', async () => {
@@ -96,12 +101,13 @@ describe('processContentRequest', () => {
     assert.deepEqual(lettersOf(fields.correlation_id), []);
   });
 
-  it('one retry costs two billed actions more', async () => {
+  it('one retry costs two billed actions and 11 events more', async () => {
     const fields = fresh();
     stack.script[fields.correlation_id] = [{ kind: 'transient', code: 'http_500' }, { kind: 'ok' }];
     const handle = await stack.start(processInput(fields));
     await handle.result();
     assert.equal(await billedActions(handle), 6);
+    await eventsAtMost(handle, 34);
   });
 
   it('never works: retry_count 5, failed, one dead letter that is explained', async () => {
@@ -131,7 +137,7 @@ describe('processContentRequest', () => {
     assert.deepEqual(sent.letter.message.attributes, { origin: 'test' });
   });
 
-  it('permanent failure: one call, failed, one letter, 6 billed actions', async () => {
+  it('permanent failure: one call, failed, one letter, 6 billed actions and about 28 events', async () => {
     const fields = fresh();
     stack.script[fields.correlation_id] = [{ kind: 'permanent', code: 'safety_block' }];
     const input = processInput(fields);
@@ -143,6 +149,8 @@ describe('processContentRequest', () => {
     assert.match(row.error_message ?? '', /safety_block/);
     assert.equal(stack.calls(fields.correlation_id), 1);
     assert.equal(await billedActions(handle), 6);
+    // 28, and a workflow task more (6 events) where the letter is published just as the run ends.
+    await eventsAtMost(handle, 34);
   });
 
   it('provider unavailable, then back: nothing is counted', async () => {
