@@ -13,8 +13,11 @@ import { classify } from './classify.ts';
 import { countFailure, startGeneration } from './content-requests.ts';
 import type { Database } from './db.ts';
 
-/** The SDK sends at most one per 0.8 x heartbeatTimeout (24 s), so a short interval here costs no billed action. */
-const HEARTBEAT_MS = 5_000;
+/**
+ * Each heartbeat that reaches the server is a billed action and brings news of a cancel. None before 10 s: a short
+ * generation costs none. After that the SDK sends one per 24 s at the most (0.8 x heartbeatTimeout).
+ */
+const HEARTBEAT_MS = 10_000;
 
 export interface GenerateDeps {
   readonly database: Database;
@@ -45,7 +48,6 @@ async function callGenerator(deps: GenerateDeps, input: GenerateInput): Promise<
   const context = Context.current();
   const timeout = AbortSignal.timeout(deps.generatorTimeoutMs);
   const signal = AbortSignal.any([context.cancellationSignal, timeout]);
-  context.heartbeat();
   const beat = setInterval(() => {
     context.heartbeat();
   }, HEARTBEAT_MS);
