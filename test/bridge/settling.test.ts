@@ -52,7 +52,7 @@ const HARNESSES: Record<string, () => Promise<Harness>> = {
     const collect = async (name: string, count: number): Promise<{ id: string; letter: Letter }[]> => {
       const found: { id: string; letter: Letter }[] = [];
       // Empty answers after what was expected prove that there is no more.
-      for (let empties = 0; found.length < count ? empties < 20 : empties < 2;) {
+      for (let empties = 0; found.length < count ? empties < 60 : empties < 2;) {
         const [answer] = await subscriber.pull({ subscription: full(name), maxMessages: 100 }, { timeout: 1_500 });
         const received = answer.receivedMessages ?? [];
         empties = received.length === 0 ? empties + 1 : 0;

@@ -11,7 +11,7 @@ import { stopProcess } from '../../src/dev/process.ts';
 import type { PubsubNames } from '../../src/dev/pubsub-resources.ts';
 import type { Script } from '../../src/dev/scripted-generator.ts';
 import { startPostgres, type TestPostgres } from './postgres.ts';
-import { startTestPubsub, type TestPubsub } from './pubsub.ts';
+import { LEASE_SECONDS, startTestPubsub, type TestPubsub } from './pubsub.ts';
 import type { Row } from './stack.ts';
 import { startTestTemporal, type TestTemporal } from './temporal.ts';
 import { waitFor } from './wait-for.ts';
@@ -109,8 +109,6 @@ export function startProcess(
   };
 }
 
-const LEASE_SECONDS = 10;
-
 const source = (file: string): string => path.join(projectRoot, 'src', file);
 
 export async function startDeployment(): Promise<Deployment> {
@@ -118,12 +116,6 @@ export async function startDeployment(): Promise<Deployment> {
   const template = await postgres.templateDatabase();
   const databaseUrl = await postgres.createDatabase(`e2e_${randomUUID().replaceAll('-', '')}`, template);
   const names = await pubsub.resources();
-  // The emulator hands messages to a poll that was cancelled, until the poll's own deadline: what a bridge gives back as
-  // it ends then comes back only after a lease, and 10 s of it are enough to wait for.
-  await pubsub.client.subscription(names.subscription).setMetadata({
-    ackDeadlineSeconds: LEASE_SECONDS,
-    retryPolicy: { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 2 } },
-  });
   const letters: Letter[] = [];
   const [watch] = await pubsub.client
     .topic(names.deadLetterTopic)

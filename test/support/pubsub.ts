@@ -5,6 +5,9 @@ import getPort from 'get-port';
 import { startPubsubEmulator, emulatorClient, type PubsubEmulator } from '../../src/dev/pubsub-emulator.ts';
 import { createPubsubResources, type PubsubNames } from '../../src/dev/pubsub-resources.ts';
 
+/** Pub/Sub's shortest. */
+export const LEASE_SECONDS = 10;
+
 export interface TestPubsub {
   readonly emulator: PubsubEmulator;
   readonly client: PubSub;
@@ -38,6 +41,12 @@ export async function startTestPubsub(): Promise<TestPubsub> {
         deadLetterSubscription: `dlq-sub-${id}`,
       };
       await createPubsubResources(client, names);
+      // The emulator hands messages to a poll that was cancelled, until the poll's own deadline: what a bridge gives back
+      // as it ends then comes back only after a lease, and 10 s of it are enough to wait for.
+      await client.subscription(names.subscription).setMetadata({
+        ackDeadlineSeconds: LEASE_SECONDS,
+        retryPolicy: { minimumBackoff: { seconds: 1 }, maximumBackoff: { seconds: 2 } },
+      });
       return names;
     },
     async stop() {
