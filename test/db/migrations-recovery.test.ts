@@ -88,8 +88,18 @@ describe('migrations recover', () => {
     const [winner, loser] = [await connect(url), await connect(url)];
     await winner.query('select pg_advisory_lock(1)');
     const blocked = loser.query('select pg_advisory_lock(1)');
+    await withClient(url, (client) =>
+      waitFor('the second session to wait for the lock', async () => {
+        const { rowCount } = await client.query(`select from pg_locks where locktype = 'advisory' and not granted`);
+        return rowCount === 1;
+      }),
+    );
     const build = winner.query(`create index concurrently ${INDEX} on content_requests (correlation_id, status)`);
-    const results = await Promise.allSettled([blocked, build.then(() => winner.query('select pg_advisory_unlock(1)'))]);
+    // Whichever of the two PostgreSQL ends: the lock is given back, else the other would wait for ever.
+    const results = await Promise.allSettled([
+      blocked,
+      build.finally(() => winner.query('select pg_advisory_unlock(1)')),
+    ]);
     const errors = results.flatMap((result) =>
       result.status === 'rejected' ? [result.reason as pg.DatabaseError] : [],
     );
