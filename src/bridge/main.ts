@@ -41,7 +41,7 @@ async function main(options: Options): Promise<number> {
   const running: { bridge: Bridge | null } = { bridge: null };
   const health = config.port === null ? null : await openHealth(config.port, version, () => running.bridge);
   try {
-    return await work(config, options, log, signals, running);
+    return await work(config, options, log, signals, running, health?.port ?? null);
   } finally {
     await health?.close();
   }
@@ -53,6 +53,7 @@ async function work(
   log: Logger,
   signals: ReturnType<typeof ownSignals>,
   running: { bridge: Bridge | null },
+  healthPort: number | null,
 ): Promise<number> {
   const asked = options.check === true || options.dryRun === true;
   const follow = options.follow === true;
@@ -81,7 +82,10 @@ async function work(
     const { bridge, ended: end } = await startBridge(session, config, follow, identity(), log);
     running.bridge = bridge;
     const { namespace } = config.temporal;
-    log.info({ project: config.project, subscription: config.subscription, namespace, follow }, 'bridge polls');
+    log.info(
+      { project: config.project, subscription: config.subscription, namespace, follow, healthPort },
+      'bridge polls',
+    );
     signals.onFirst(() => bridge.stop('signal'));
     signals.onSecond(() => bridge.leaveNow());
     const summary = await end;

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { BridgeConfig } from '../config.ts';
 import { connectPubsub, connectTemporal, type PubsubConnection, type TemporalConnection } from './connect.ts';
-import { systemClock } from './clock.ts';
+import { systemClock, within } from './clock.ts';
 import { createBridgeActivities, createLetterPublisher } from './dead-letter.ts';
 import { letterBacklog, startDeadLetterWorker, type DeadLetterWorker } from './dead-letter-worker.ts';
 import { describeError } from './grpc.ts';
@@ -22,6 +22,9 @@ export interface Session {
   close(): Promise<void>;
 }
 
+/** Of the eight seconds after SIGTERM, what is left when the messages are settled. */
+const CLOSE_LIMIT_MS = 1_000;
+
 export type Opened = { readonly kind: 'open'; readonly session: Session } | Exclude<Preflight, { kind: 'ok' }>;
 
 /** Connects and looks at everything; tries again through an outage until `limitMs` is over. */
@@ -36,8 +39,9 @@ export async function openSession(
     temporal: null,
   };
   const close = async (): Promise<void> => {
-    await open.pubsub?.close();
-    await open.temporal?.close();
+    const closing = Promise.allSettled([open.pubsub?.close(), open.temporal?.close()]);
+    // The process ends after it, and with it what cannot be closed now: a server that is gone must not delay that.
+    await within(systemClock, CLOSE_LIMIT_MS, 'close', closing).catch(() => undefined);
   };
   const checks = {
     async pubsub(): Promise<Checked> {
@@ -100,7 +104,13 @@ export async function startBridge(
     systemClock,
   );
   const activities = createBridgeActivities(publisher, letters, (reason) => countLetter(counters, reason), log);
-  const worker = await startDeadLetterWorker(temporal.connection, config.temporal.namespace, activities, identity);
+  const worker = await startDeadLetterWorker(
+    temporal.connection,
+    config.temporal.namespace,
+    activities,
+    identity,
+    systemClock,
+  );
   const bridge = new Bridge({
     config,
     follow,

@@ -10,6 +10,9 @@ import { readVersion } from '../version.ts';
 import { startWorker } from './run.ts';
 import { temporalLogger } from './temporal-logger.ts';
 
+/** The native worker takes leave of Temporal, for 30 s where that does not answer: the platform kills sooner. */
+const LEAVE_MS = 500;
+
 type Env = Readonly<Record<string, string | undefined>>;
 
 async function run(env: Env, makeGenerator: (config: WorkerConfig) => Generator): Promise<void> {
@@ -31,6 +34,10 @@ async function run(env: Env, makeGenerator: (config: WorkerConfig) => Generator)
     }
     stopping = true;
     log.info({ signal }, 'draining');
+    setTimeout(() => {
+      log.warn('not stopped in time: leaving; Temporal gives the work to another worker');
+      process.exit(0);
+    }, config.shutdownForceMs + LEAVE_MS).unref();
     starting.then(
       (worker) => {
         worker.stop();

@@ -67,7 +67,12 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
       await opened.close();
     });
     log.info(
-      { task_queue: config.temporal.taskQueue, namespace: config.temporal.namespace, generator: generator.name },
+      {
+        taskQueue: config.temporal.taskQueue,
+        namespace: config.temporal.namespace,
+        generator: generator.name,
+        healthPort: health?.port ?? null,
+      },
       'worker polls',
     );
     return {
@@ -91,6 +96,8 @@ async function requireSchema(database: DatabasePool, url: string): Promise<void>
     `the database at ${describeDatabase(url)} does not fit this worker:`,
     ...faults.map((fault) => `  ${fault}`),
     '  mend it with: npm run migrate',
+    // Its ledger knows what was applied, not what was changed by hand since.
+    '  where it has nothing left to apply: psql -v ON_ERROR_STOP=1 -f migrations/create_content_requests.sql "$DATABASE_URL"',
   ]);
 }
 
