@@ -4,11 +4,11 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import getPort from 'get-port';
 import pg from 'pg';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
 import { migrate } from '../../src/migrate/migrate.ts';
 import { splitSql } from '../../src/migrate/split-sql.ts';
+import { onFreePort } from './free-port.ts';
 
 const execFileAsync = promisify(execFile);
 
@@ -34,7 +34,14 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
   const folder = await mkdtemp(path.join(tmpdir(), 'test-postgres-'));
   // mkdtemp makes it private to root, and as root the server runs as another user.
   await chmod(folder, 0o711);
-  const server = await startOnFreePort(folder, { ...FAST_SETTINGS, ...settings });
+  const server = await onFreePort((port) =>
+    startEmbeddedPostgres({
+      dataDir: path.join(folder, 'data'),
+      port,
+      log: () => undefined,
+      settings: { ...FAST_SETTINGS, ...settings },
+    }),
+  );
   const killWithProcess = (): void => {
     try {
       process.kill(server.pid, 'SIGQUIT');
@@ -72,22 +79,6 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       await rm(folder, { recursive: true, force: true });
     },
   };
-}
-
-/** Another process may take the port between the question and the start. */
-async function startOnFreePort(folder: string, settings: Readonly<Record<string, string>>): Promise<EmbeddedPostgres> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await startEmbeddedPostgres({
-        dataDir: path.join(folder, 'data'),
-        port: await getPort(),
-        log: () => undefined,
-        settings,
-      });
-    } catch (error) {
-      if (attempt === 3) throw error;
-    }
-  }
 }
 
 /** One connection for the length of `use`, closed whatever happens. */

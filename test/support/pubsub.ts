@@ -1,9 +1,9 @@
 /** The real emulator, one per test file; topics and subscriptions of their own for each test. */
 import { randomUUID } from 'node:crypto';
 import { v1, type PubSub } from '@google-cloud/pubsub';
-import getPort from 'get-port';
 import { startPubsubEmulator, emulatorClient, type PubsubEmulator } from '../../src/dev/pubsub-emulator.ts';
 import { createPubsubResources, type PubsubNames } from '../../src/dev/pubsub-resources.ts';
+import { onFreePort } from './free-port.ts';
 
 /** Pub/Sub's shortest. */
 export const LEASE_SECONDS = 10;
@@ -18,11 +18,7 @@ export interface TestPubsub {
 }
 
 export async function startTestPubsub(): Promise<TestPubsub> {
-  const emulator = await startPubsubEmulator({
-    port: await getPort({ host: '127.0.0.1' }),
-    host: '127.0.0.1',
-    log: () => undefined,
-  });
+  const emulator = await onFreePort((port) => startPubsubEmulator({ port, host: '127.0.0.1', log: () => undefined }));
   const project = 'test-project';
   const client = emulatorClient(emulator.host, project);
   const config = (await client.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0];

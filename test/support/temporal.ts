@@ -2,11 +2,11 @@
 import os from 'node:os';
 import { Client, Connection } from '@temporalio/client';
 import { NativeConnection, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
-import getPort from 'get-port';
 import { NAMES } from '../../src/contract/names.ts';
 import { cacheDir } from '../../src/dev/paths.ts';
 import { startTemporalServer, type TemporalServer } from '../../src/dev/temporal-server.ts';
 import { bundleWorkflows } from '../../src/workflow-bundle.ts';
+import { onFreePort } from './free-port.ts';
 import './quiet-runtime.ts';
 
 export interface TestTemporal {
@@ -25,19 +25,21 @@ export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
 }
 
 export async function startTestTemporal(): Promise<TestTemporal> {
-  const server = await startTemporalServer({
-    port: await getPort({ host: '127.0.0.1' }),
-    uiPort: null,
-    dbFile: null,
-    cacheDir: cacheDir(process.env, os.homedir()),
-    log: () => undefined,
-    // Lets a single run skip its timers (see startSkippingTime): the real server, so no second one for long waits.
-    // And a deletion need not wait until the close is acked in the background: 15 s less for each forgotten run.
-    dynamicConfig: [
-      'frontend.WorkflowTimeSkippingEnabled=true',
-      'history.transferProcessorEnsureCloseBeforeDelete=false',
-    ],
-  });
+  const server = await onFreePort((port) =>
+    startTemporalServer({
+      port,
+      uiPort: null,
+      dbFile: null,
+      cacheDir: cacheDir(process.env, os.homedir()),
+      log: () => undefined,
+      // Lets a single run skip its timers (see startSkippingTime): the real server, so no second one for long waits.
+      // And a deletion need not wait until the close is acked in the background: 15 s less for each forgotten run.
+      dynamicConfig: [
+        'frontend.WorkflowTimeSkippingEnabled=true',
+        'history.transferProcessorEnsureCloseBeforeDelete=false',
+      ],
+    }),
+  );
   const { address } = server;
   const connection = await NativeConnection.connect({ address });
   const clientConnection = await Connection.connect({ address });
