@@ -11,7 +11,7 @@ import type {
   RejectInput,
   RejectResult,
 } from '../contract/workflow-io.ts';
-import { DatabaseError, type Database, type DatabasePool } from './db.ts';
+import type { Database, DatabasePool } from './db.ts';
 import * as sql from './sql.ts';
 
 export interface FoundRow {
@@ -21,6 +21,9 @@ export interface FoundRow {
   readonly topic: string;
   readonly grade_level: string | null;
   readonly content_sha256: string | null;
+  /** Of the message that the row's last run was started for. */
+  readonly message_id: string | null;
+  readonly publish_time: string | null;
   readonly published_after_failure: boolean;
 }
 
@@ -45,10 +48,16 @@ export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecisi
         ? { kind: 'duplicate' }
         : conflict('conflicting_duplicate', `the row is ${row.status} with other content`);
     case 'failed':
+      // The very delivery that failed comes again. By its id, for its time and failed_at come from two clocks.
+      if (row.message_id === input.messageId && row.publish_time === input.publishTime) {
+        return { kind: 'late-redelivery' };
+      }
       if (row.published_after_failure) return { kind: 'take-over' };
       // No run has ever had it (an invalid message failed it, or the original worker): this one is no redelivery of a
       // message that was worked on, and to end it in silence would lose it. It stands as if the row were pending.
-      return row.owner_token === null ? takeOverOrConflict(row, same) : { kind: 'late-redelivery' };
+      if (row.owner_token === null) return takeOverOrConflict(row, same);
+      // Another content has had no letter yet, so silence would lose it, too.
+      return same ? { kind: 'late-redelivery' } : takeOverOrConflict(row, same);
     case 'pending':
     case 'validating':
     case 'retrieving':
@@ -94,14 +103,8 @@ function contentOf(input: RecordRequestInput): sql.RowContent {
   };
 }
 
-export async function recordRequest(pool: DatabasePool, input: RecordRequestInput): Promise<RecordDecision> {
-  try {
-    return await pool.inTransaction((database) => insertOrTakeOver(database, input));
-  } catch (error) {
-    // Another row took the correlation id between our look and our write.
-    if (error instanceof DatabaseError && error.code === '23505') return correlationTaken;
-    throw error;
-  }
+export function recordRequest(pool: DatabasePool, input: RecordRequestInput): Promise<RecordDecision> {
+  return pool.inTransaction((database) => insertOrTakeOver(database, input));
 }
 
 const correlationTaken: RecordDecision = {
@@ -152,7 +155,7 @@ export function countFailure(database: Database, owner: Ownership, failures: num
 export function completeRequest(database: Database, input: CompleteInput): Promise<FencedResult> {
   const { result } = input;
   const statement = sql.completeRequest(input.rowId, input.ownerToken, {
-    // Paid for: what PostgreSQL cannot hold of it must not cost the rest.
+    // Cleaned where it came in, and again here: it is paid for.
     scriptText: storable(result.scriptText),
     videoUrl: result.media.videoUrl,
     thumbnailUrl: result.media.thumbnailUrl,

@@ -4,7 +4,7 @@ import type { DatabaseConfig } from '../config.ts';
 import type { Statement } from './sql.ts';
 
 /**
- * Trouble with the database. `permanent` = PostgreSQL refused the data itself (SQLSTATE classes 22 and 23), so the
+ * Trouble with the database. `permanent` = PostgreSQL refused the data itself (see REFUSED), so the
  * same write can never work; everything else (connection, lock, shutdown, privileges, a missing table) is infrastructure
  * that somebody mends, and is retried without end.
  */
@@ -23,10 +23,13 @@ export class DatabaseError extends Error {
     const quotes = /^22...$/.test(code);
     super(`${statement}: ${code}${quotes ? text.replace(/"[^]*"/, '"…"') : text}`, quotes ? {} : { cause });
     this.code = code;
-    this.permanent = isSqlState(code) && /^2[23]/.test(code);
+    this.permanent = isSqlState(code) && REFUSED.test(code);
     this.constraint = cause instanceof pg.DatabaseError ? (cause.constraint ?? null) : null;
   }
 }
+
+/** The data itself: 22 data exception, 23 constraint, 44 check option, 54 program limit, P0001 raised by a trigger. */
+const REFUSED = /^(22|23|44|54|P0001)/;
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html; errno names such as EPIPE have five letters, too. */
 function isSqlState(code: string): boolean {
@@ -130,6 +133,7 @@ const plain = (text: string): Statement => ({ name: text, text, values: [], inde
 
 /** For the log's first line: where, never who or with which password. */
 export function describeDatabase(url: string): string {
-  const { hostname, port, pathname } = new URL(url);
+  // user@/database is libpq's socket form, which URL does not take.
+  const { hostname, port, pathname } = new URL(url.replace('@/', '@socket/'));
   return `${hostname || 'socket'}:${port || '5432'}${pathname}`;
 }

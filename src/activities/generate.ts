@@ -1,6 +1,7 @@
 /** One attempt at the content: marks the row, calls the generator, and says what a failure means. */
 import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
 import type { Logger } from 'pino';
+import { z } from 'zod';
 import {
   GENERATION_FAILURE,
   MAX_RESULT_BYTES,
@@ -29,7 +30,7 @@ export interface GenerateDeps {
 
 export async function generateContent(deps: GenerateDeps, input: GenerateInput): Promise<GenerationResult> {
   refuseUnlessOurs(await startGeneration(deps.database, input, input.failures));
-  const result = await callGenerator(deps, input);
+  const result = await sound(deps, input, await callGenerator(deps, input));
   const bytes = Buffer.byteLength(JSON.stringify(result));
   if (bytes > MAX_RESULT_BYTES) {
     throw failure(
@@ -42,6 +43,39 @@ export async function generateContent(deps: GenerateDeps, input: GenerateInput):
     );
   }
   return result;
+}
+
+/** A generator's answer comes from outside: what is stored must have its shape, and hold nothing PostgreSQL refuses. */
+const RESULT = z.object({
+  scriptText: z.string().min(1),
+  media: z.object({ videoUrl: z.string().nullable(), thumbnailUrl: z.string().nullable() }),
+  usage: z.object({
+    provider: z.string(),
+    model: z.string().nullable(),
+    inputTokens: z.number().nullable(),
+    outputTokens: z.number().nullable(),
+  }),
+  delivered: z.array(z.string()),
+});
+
+async function sound(deps: GenerateDeps, input: GenerateInput, result: unknown): Promise<GenerationResult> {
+  const parsed = RESULT.safeParse(result);
+  if (parsed.success) return storable(parsed.data);
+  const fields = parsed.error.issues.map(({ path }) => path.join('.') || 'result').join(', ');
+  await noteFailure(deps, input);
+  // Counted, not permanent: a provider that answers half a message may answer a whole one next time.
+  throw failure(GENERATION_FAILURE.transient, `the generator's answer has no sound ${fields}`, {
+    code: 'bad_result',
+    retryAfterMs: null,
+  });
+}
+
+/** NUL and lone surrogates, wherever they stand: PostgreSQL's text and jsonb hold neither, and the result is paid for. */
+function storable<T>(value: T): T {
+  if (typeof value === 'string') return value.toWellFormed().replaceAll('\0', '\u{fffd}') as T;
+  if (Array.isArray(value)) return value.map(storable) as T;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, storable(each)])) as T;
 }
 
 async function callGenerator(deps: GenerateDeps, input: GenerateInput): Promise<GenerationResult> {
@@ -175,6 +209,11 @@ function failure(
     message: message.toWellFormed().slice(0, 2_000),
     nonRetryable: true,
     details: [detail],
-    ...(cause instanceof Error && cause.cause instanceof Error ? { cause: cause.cause } : {}),
+    ...(cause instanceof Error && cause.cause instanceof Error ? { cause: shortened(cause.cause) } : {}),
   });
+}
+
+/** A provider's page of HTML as a message would pass Temporal's limit, and the failure itself would be lost. */
+function shortened(cause: Error): Error {
+  return Object.assign(new Error(cause.message.toWellFormed().slice(0, 2_000)), { name: cause.name, stack: '' });
 }

@@ -27,6 +27,9 @@ export interface RowContent {
   readonly metadata: Readonly<Record<string, unknown>>;
 }
 
+/** An adopted row may hold JSON null, or anything: merged into that, an object would become an array. */
+const METADATA = `case when jsonb_typeof(request_metadata) = 'object' then request_metadata else '{}'::jsonb end`;
+
 const PRIMARY_KEY = 'content_requests_pkey';
 const CORRELATION_KEY = 'content_requests_correlation_id_key';
 
@@ -63,6 +66,8 @@ export const findRequestForUpdate = (rowId: string, publishTime: string): Statem
   text: `
     select id, status::text as status, owner_token, student_id, topic, grade_level,
            request_metadata ->> 'content_sha256' as content_sha256,
+           request_metadata ->> 'message_id' as message_id,
+           request_metadata ->> 'publish_time' as publish_time,
            coalesce($2::timestamptz > failed_at, false) as published_after_failure
     from content_requests
     where id = $1
@@ -80,21 +85,24 @@ export const findRowIdByCorrelation = (correlationId: string): Statement => ({
   values: [correlationId],
 });
 
-/** Only inside the transaction that holds the row's lock; status and owner are checked again all the same. */
+/**
+ * Only inside the transaction that holds the row's lock; status and owner are checked again all the same. The row keeps
+ * its correlation_id: whoever made it polls by that, and a message may know the row by its request_id only.
+ */
 export const takeOverRequest = (content: RowContent, ownerToken: string, from: readonly string[]): Statement => ({
   name: 'take_over_request',
   index: PRIMARY_KEY,
   text: `
     update content_requests
     set owner_token = $2,
-        correlation_id = $3,
+        correlation_id = coalesce(correlation_id, $3),
         student_id = $4,
         topic = $5,
         learning_objective = $6,
         grade_level = $7,
         duration_minutes = $8,
         organization_id = $9,
-        request_metadata = coalesce(request_metadata, '{}'::jsonb) || $10::jsonb,
+        request_metadata = ${METADATA} || $10::jsonb,
         status = 'pending',
         current_stage = 'request_received',
         progress_percentage = 0,
@@ -163,7 +171,7 @@ export const completeRequest = (rowId: string, ownerToken: string, completion: C
         video_url = $4,
         thumbnail_url = $5,
         retry_count = greatest(retry_count, $6),
-        request_metadata = coalesce(request_metadata, '{}'::jsonb) || $7::jsonb
+        request_metadata = ${METADATA} || $7::jsonb
     where id = $1
       and owner_token = $2
       and status::text = any($8)

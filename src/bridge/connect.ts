@@ -34,6 +34,7 @@ export async function connectPubsub(
   return {
     subscriber: {
       pull: (request, limits, signal) => cancellablePull(subscriber, request, limits, signal),
+      getSubscription: (request, limits) => subscriber.getSubscription(request, limits),
       acknowledge: (request, limits) => subscriber.acknowledge(request, limits),
       modifyAckDeadline: (request, limits) => subscriber.modifyAckDeadline(request, limits),
     },

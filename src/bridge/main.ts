@@ -140,6 +140,8 @@ async function openHealth(port: number, version: string, current: () => Bridge |
 
 const command = new Command('bridge')
   .description('Pulls content requests from Pub/Sub and starts one Temporal workflow for each. Drains, then exits.')
+  // A typing slip is a configuration fault; 1 would say that something unexpected happened.
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT_CODE.drained : EXIT_CODE.configuration))
   .option('--follow', 'no idle exit, and no exit for an outage')
   .option('--check', 'only the preflight: exit 0 when everything is there')
   .option('--dry-run', 'say what would become of each message, and give all back')

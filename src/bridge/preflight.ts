@@ -1,5 +1,5 @@
 /** Looks at everything the bridge needs before the first pull, and says in one message what is wrong and what mends it. */
-import type { Clock } from './clock.ts';
+import { untilAborted, type Clock } from './clock.ts';
 import type { Trouble } from './grpc.ts';
 
 /** What one check found. Warnings let the run go on. */
@@ -43,7 +43,10 @@ export async function preflightPatiently(
 ): Promise<Preflight> {
   const startedAt = clock.now();
   for (let waitMs = 250; ; waitMs = Math.min(5_000, waitMs * 2)) {
-    const result = await preflight(checks);
+    const answer = await untilAborted(signal, preflight(checks));
+    // A server that says nothing would hold us for all of its deadlines.
+    const result: Preflight =
+      answer === 'aborted' ? { kind: 'outage', of: 'temporal', error: 'stopped by a signal' } : answer;
     if (result.kind !== 'outage' || signal.aborted || clock.now() - startedAt + waitMs > limitMs) return result;
     onRetry(result);
     await clock.sleep(waitMs, signal);

@@ -22,6 +22,8 @@ export interface SubscriberApi {
     /** Ends the poll at the server too: else it would still be handed messages that nobody waits for. */
     signal: AbortSignal,
   ): Promise<readonly [{ readonly receivedMessages?: readonly ReceivedMessage[] | null }, ...unknown[]]>;
+  /** Only to see whether anybody answers. */
+  getSubscription(request: { subscription: string }, limits: CallLimits): Promise<unknown>;
   acknowledge(request: { subscription: string; ackIds: string[] }, limits: CallLimits): Promise<unknown>;
   modifyAckDeadline(
     request: { subscription: string; ackIds: string[]; ackDeadlineSeconds: number },
@@ -46,7 +48,23 @@ export async function pull(
     return received.length === 0 ? { kind: 'empty' } : { kind: 'messages', deliveries: received.map(toDelivery) };
   } catch (error) {
     // The real service ends an empty long poll with DEADLINE_EXCEEDED as well; every other error is an error.
-    if (codeOf(error) === CODE.deadlineExceeded) return { kind: 'empty' };
+    if (codeOf(error) !== CODE.deadlineExceeded) return classifyPubsub(error, `subscription ${subscription}`);
+    return signal.aborted ? { kind: 'empty' } : confirmed(api, subscription);
+  }
+}
+
+const CONFIRM_TIMEOUT_MS = 5_000;
+
+/**
+ * A deadline may be our own, on a connection that swallows every byte: a silent Pub/Sub must not look like an empty
+ * queue. Any answer to a quick call will do, a refusal for lack of rights too.
+ */
+async function confirmed(api: SubscriberApi, subscription: string): Promise<Pulled> {
+  try {
+    await api.getSubscription({ subscription }, { timeout: CONFIRM_TIMEOUT_MS, retry: null });
+    return { kind: 'empty' };
+  } catch (error) {
+    if (codeOf(error) === CODE.permissionDenied) return { kind: 'empty' };
     return classifyPubsub(error, `subscription ${subscription}`);
   }
 }

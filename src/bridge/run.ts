@@ -146,7 +146,8 @@ export class Bridge {
     }
     await this.#hand.empty(this.#deps.config.shutdownMs, this.#leave.signal);
     renewing.abort();
-    await renewal;
+    // Nothing is held any more: a renewal that is still under way says nothing, and its server may be silent.
+    renewal.catch((error: unknown) => this.#deps.log.warn({ error: stackOf(error) }, 'lease renewal ended badly'));
     return this.#summarise(this.#reason ?? 'unexpected');
   }
 
@@ -273,7 +274,8 @@ export class Bridge {
     const { clock, starter } = this.#deps;
     if (this.#hand.size > 0 || clock.now() - this.#pingAt < PING_MS) return;
     this.#pingAt = clock.now();
-    const trouble = await starter.ping();
+    const trouble = await untilAborted(this.#stop.signal, starter.ping());
+    if (trouble === 'aborted') return;
     if (trouble === null) this.gates.success('temporal');
     else this.#deps.log.warn(trouble, 'Temporal does not answer');
   }

@@ -14,9 +14,12 @@ export function dlqIdOfMessage(subscription: string, messageId: string): string 
   return bytesToHex(sha256(utf8ToBytes(`${subscription}\n${messageId}`)));
 }
 
-/** As dlqIdOfMessage, for a letter that a run sends. The first execution's run id survives a reset. */
-export function dlqIdOfRun(workflowId: string, firstRunId: string): string {
-  return bytesToHex(sha256(utf8ToBytes(`${workflowId}\n${firstRunId}`)));
+/**
+ * As dlqIdOfMessage, for a letter that a run sends: of the first execution's run id, which survives a reset, where the
+ * run owned the row; of the message id where it was refused, since each redelivery of that makes a run of its own.
+ */
+export function dlqIdOfRun(workflowId: string, firstRunOrMessageId: string): string {
+  return bytesToHex(sha256(utf8ToBytes(`${workflowId}\n${firstRunOrMessageId}`)));
 }
 
 /**

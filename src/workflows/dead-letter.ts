@@ -18,13 +18,15 @@ export interface DeadEnd {
   readonly message: string;
   readonly stage: Stage;
   readonly attempts: number;
+  readonly rowIsOurs: boolean;
 }
 
 /** Hands the letter to a run of its own, which stays open until a bridge has published it. */
 export async function sendDeadLetter(input: ProcessInput, end: DeadEnd): Promise<void> {
   const info = workflowInfo();
-  // The first run's id: it survives a reset, so a run that is reset and fails again sends no second letter.
-  const dlqId = dlqIdOfRun(info.workflowId, info.firstExecutionRunId);
+  // The first run's id survives a reset, so a run that is reset and fails again sends no second letter. A message that
+  // is refused makes a run per delivery, so there the message itself tells the letter.
+  const dlqId = dlqIdOfRun(info.workflowId, end.rowIsOurs ? info.firstExecutionRunId : input.source.messageId);
   const { body, ...message } = input.source;
   try {
     await startChild(forwardDeadLetter, {

@@ -20,8 +20,24 @@ describe('bridge under faults', function () {
     temporal = new FakeTemporal();
   });
 
-  it('takes DEADLINE_EXCEEDED for an empty answer: exit 0', async () => {
+  it('takes DEADLINE_EXCEEDED for an empty answer where the service answers another call: exit 0', async () => {
     fake.emptyAs = 'deadline';
+    const summary = await make().bridge.run();
+    assert.deepEqual([summary.exitReason, summary.exitCode], ['drained', 0]);
+  });
+
+  it('and where nothing answers, not: a silent service is no empty queue, exit 4, not ready', async () => {
+    fake.emptyAs = 'deadline';
+    fake.fail('getSubscription', 4);
+    const { bridge } = make();
+    const summary = await bridge.run();
+    assert.deepEqual([summary.exitReason, summary.exitCode], ['pubsub_unavailable', 4]);
+    assert.equal(bridge.answers('pull'), false);
+  });
+
+  it('a right to pull without a right to look is answer enough', async () => {
+    fake.emptyAs = 'deadline';
+    fake.fail('getSubscription', 7);
     const summary = await make().bridge.run();
     assert.deepEqual([summary.exitReason, summary.exitCode], ['drained', 0]);
   });

@@ -90,18 +90,6 @@ describe('races for a row', () => {
     assert.equal(await ownerOf(rowId), inputs[decisions.indexOf('owned')]?.ownerToken);
   });
 
-  it('a correlation_id that is taken between our look and our write: a conflict, and the row as it was', async () => {
-    const rowId = await rows.insert({ status: 'failed', owner_token: 'run-0' });
-    const earlier = await rows.row(rowId);
-    const correlationId = `between-${rowId}`;
-    const input = recordInput(rowId, 'run-1', { correlationId, publishTime: REPUBLISHED });
-    const decision = await rows.raced([INSERT, [randomUUID(), correlationId]], 'commit', 1, () =>
-      recordRequest(rows.database, input),
-    );
-    assert.equal(said(decision), 'correlation_id_taken');
-    assert.deepEqual(await rows.row(rowId), earlier);
-  });
-
   it('a row that is deleted while it is being recorded is made anew', async () => {
     const rowId = await rows.insert();
     const input = recordInput(rowId, 'run-1');

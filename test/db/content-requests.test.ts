@@ -110,6 +110,34 @@ describe('content_requests', () => {
     assert.equal((await rows.row(owner.rowId))?.['script_text'], 'a\u{fffd}b\u{fffd}c');
   });
 
+  it('metadata of an adopted row may be JSON null, or no object: what we add is not lost in an array', async () => {
+    for (const request_metadata of ['null', '[1]', '"text"']) {
+      const rowId = await rows.insert({ request_metadata });
+      assert.deepEqual(await recordRequest(rows.database, recordInput(rowId, 'run-1')), { kind: 'owned' });
+      const metadata = (await rows.row(rowId))?.['request_metadata'] as Record<string, unknown>;
+      assert.equal(metadata['content_sha256'], 'hash-1');
+    }
+  });
+
+  it('a row keeps the correlation_id that its maker polls by', async () => {
+    const rowId = await rows.insert({ correlation_id: 'made-by-the-api' });
+    const input = recordInput(rowId, 'run-1', { correlationId: rowId });
+    assert.deepEqual(await recordRequest(rows.database, input), { kind: 'owned' });
+    assert.equal((await rows.row(rowId))?.['correlation_id'], 'made-by-the-api');
+  });
+
+  it('a delivery that failed and comes again is told by its message, though its clock says that it is newer', async () => {
+    const rowId = await rows.insert();
+    const published = '2126-01-01T00:00:00.000000Z';
+    const input = recordInput(rowId, 'run-1', { publishTime: published });
+    assert.deepEqual(await recordRequest(rows.database, input), { kind: 'owned' });
+    await failRequest(rows.database, failInput({ rowId, ownerToken: 'run-1' }, 1));
+    const again = { ...input, ownerToken: 'run-2' };
+    assert.deepEqual(await recordRequest(rows.database, again), { kind: 'late-redelivery' });
+    const replayed = { ...again, messageId: 'replayed' };
+    assert.deepEqual(await recordRequest(rows.database, replayed), { kind: 'owned' });
+  });
+
   describe('recordRequest', () => {
     it('makes a row that says all the message said', async () => {
       const rowId = randomUUID();

@@ -210,6 +210,17 @@ describe('processes', () => {
       assert.deepEqual([summaryOf(bridge).exitReason, summaryOf(bridge)['pulled']], ['signal', 0]);
     });
 
+    it('while a silent Temporal holds its preflight: ends with exit 0', async () => {
+      temporal.stall();
+      const bridge = d.bridge(['--follow'], { TEMPORAL_ADDRESS: temporal.address });
+      await waitFor('its first bytes', () => temporal.swallowedBytes() > 0);
+      const { code, tookMs } = await terminate(bridge);
+      temporal.up();
+      assert.equal(code, 0, bridge.output());
+      assert(tookMs < SIGTERM_LIMIT_MS, `${String(tookMs)} ms`);
+      assert.equal(summaryOf(bridge).exitReason, 'signal');
+    });
+
     it('while a start is pending: gives the message back, ends with exit 0, nothing lost', async () => {
       const bridge = await polling([], { ...ONE_SLOT, TEMPORAL_ADDRESS: temporal.address });
       temporal.stall();

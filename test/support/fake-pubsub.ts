@@ -4,7 +4,7 @@ import type { TopicApi } from '../../src/bridge/dead-letter.ts';
 import type { ReceivedMessage } from '../../src/bridge/delivery.ts';
 import type { CallLimits, SubscriberApi } from '../../src/bridge/pull.ts';
 
-export type Call = 'pull' | 'acknowledge' | 'modifyAckDeadline' | 'publish';
+export type Call = 'getSubscription' | 'pull' | 'acknowledge' | 'modifyAckDeadline' | 'publish';
 
 export interface Letter {
   readonly data: Buffer;
@@ -91,6 +91,10 @@ export class FakePubsub implements SubscriberApi, TopicApi {
         }),
       },
     ];
+  }
+
+  getSubscription(): Promise<void> {
+    return this.#answer('getSubscription', '', () => undefined);
   }
 
   acknowledge(request: { ackIds: string[] }): Promise<void> {

@@ -34,15 +34,29 @@ function table(cases: Readonly<Record<string, readonly [error: unknown, meaning:
 
 describe('classify: the database', () => {
   // https://www.postgresql.org/docs/current/errcodes-appendix.html
-  for (const sqlState of ['22001', '22003', '22007', '22021', '22P02', '22P05', '23502', '23503', '23505', '23514']) {
+  for (const sqlState of [
+    '22001',
+    '22003',
+    '22007',
+    '22021',
+    '22P02',
+    '22P05',
+    '23502',
+    '23503',
+    '23505',
+    '23514',
+    '44000',
+    '54000',
+    'P0001',
+  ]) {
     it(`${sqlState} refuses the data: permanent`, () => {
       assert.deepEqual(classify(database(sqlState)), permanent('database_rejected'));
     });
   }
   for (const sqlState of [
     ...['08000', '08006', '08P01', '0A000', '25006', '25P02', '25P03', '28000', '28P01', '3D000', '40001', '40P01'],
-    ...['42501', '42703', '42P01', '53100', '53200', '53300', '54000', '55P03', '57014', '57P01', '57P02', '57P03'],
-    ...['58030', 'F0000', 'P0001', 'XX000', 'XX001'],
+    ...['42501', '42703', '42P01', '53100', '53200', '53300', '55P03', '57014', '57P01', '57P02', '57P03'],
+    ...['58030', 'F0000', 'XX000', 'XX001'],
   ]) {
     it(`${sqlState} is infrastructure: database, not counted`, () => {
       assert.deepEqual(classify(database(sqlState)), { kind: 'database', code: sqlState });

@@ -28,19 +28,23 @@ interface Case {
   readonly student: keyof typeof STUDENTS;
   readonly content: (typeof CONTENTS)[number];
   readonly republished: boolean;
+  /** The very message that the row's last run was started for. */
+  readonly redelivered: boolean;
 }
 
 const CASES: readonly Case[] = STATUSES.flatMap((status) =>
   (['mine', 'nobody', 'another'] as const).flatMap((owner) =>
     (['same', 'other'] as const).flatMap((student) =>
       CONTENTS.flatMap((content) =>
-        [true, false].map((republished) => ({ status, owner, student, content, republished })),
+        [true, false].flatMap((republished) =>
+          [true, false].map((redelivered) => ({ status, owner, student, content, republished, redelivered })),
+        ),
       ),
     ),
   ),
 );
 
-function rowOf({ status, owner, student, content, republished }: Case): FoundRow {
+function rowOf({ status, owner, student, content, republished, redelivered }: Case): FoundRow {
   const { content_sha256, topic, grade_level }: Content = content;
   return {
     status,
@@ -50,6 +54,8 @@ function rowOf({ status, owner, student, content, republished }: Case): FoundRow
     topic,
     grade_level,
     published_after_failure: republished,
+    message_id: redelivered ? INPUT.messageId : 'another-message',
+    publish_time: INPUT.publishTime,
   };
 }
 
@@ -62,13 +68,14 @@ function decide(each: Case): string {
 }
 
 /** The design's table, written a second time: whoever changes one must change the other. */
-function designed({ status, owner, student, content, republished }: Case): string {
+function designed({ status, owner, student, content, republished, redelivered }: Case): string {
   if (owner === 'mine') return isOpen(status) ? 'owned' : 'row-already-terminal';
   if (student === 'other') return 'student_mismatch';
   if (status === 'failed') {
+    if (redelivered) return 'late-redelivery';
     if (republished) return 'take-over';
-    if (owner !== 'nobody') return 'late-redelivery';
-    return content.same ? 'take-over' : 'conflicting_duplicate';
+    if (!content.same) return 'conflicting_duplicate';
+    return owner === 'nobody' ? 'take-over' : 'late-redelivery';
   }
   if (!content.same) return 'conflicting_duplicate';
   return isOpen(status) ? 'take-over' : 'duplicate';
@@ -102,8 +109,9 @@ describe('decideOnRow', () => {
       content.same || (decision !== 'duplicate' && (decision !== 'take-over' || status === 'failed')),
   );
   always(
-    'ends a message in silence only where a run has worked on its row',
-    (decision, { owner }) => decision !== 'late-redelivery' || owner === 'another',
+    'ends a message in silence only where a run has worked on it, or on the same content',
+    (decision, { owner, content, redelivered }) =>
+      decision !== 'late-redelivery' || redelivered || (owner === 'another' && content.same),
   );
   always('is its own only when the token is', (decision, { owner }) => decision !== 'owned' || owner === 'mine');
   always(
@@ -118,7 +126,14 @@ describe('decideOnRow', () => {
   it('takes "None", which the API writes where a request has no grade, for no grade', () => {
     const input = recordInput(INPUT.rowId, ME);
     const row = {
-      ...rowOf({ status: 'pending', owner: 'nobody', student: 'same', content: CONTENTS[2], republished: false }),
+      ...rowOf({
+        status: 'pending',
+        owner: 'nobody',
+        student: 'same',
+        content: CONTENTS[2],
+        republished: false,
+        redelivered: false,
+      }),
     };
     assert.equal(decideOnRow({ ...row, grade_level: 'None' }, input).kind, 'take-over');
     assert.equal(decideOnRow({ ...row, grade_level: null }, input).kind, 'take-over');
@@ -127,7 +142,14 @@ describe('decideOnRow', () => {
 
   it('names the status of a row that it finds ended under its own token', () => {
     for (const status of TERMINAL_STATUSES) {
-      const row = rowOf({ status, owner: 'mine', student: 'same', content: CONTENTS[0], republished: true });
+      const row = rowOf({
+        status,
+        owner: 'mine',
+        student: 'same',
+        content: CONTENTS[0],
+        republished: true,
+        redelivered: false,
+      });
       assert.deepEqual(decideOnRow(row, INPUT), { kind: 'row-already-terminal', status });
     }
   });

@@ -135,6 +135,34 @@ describe('generateContent', () => {
     assert.deepEqual(heartbeats, [{ tokens: 17 }]);
   });
 
+  for (const [what, answer] of [
+    ['nothing', undefined],
+    ['no text', { ...RESULT, scriptText: null }],
+    ['an empty text', { ...RESULT, scriptText: '' }],
+    ['no media', { ...RESULT, media: undefined }],
+    ['a number too large for JSON', { ...RESULT, usage: { ...RESULT.usage, inputTokens: 1n } }],
+  ] as const) {
+    it(`an answer with ${what} is a counted failure, never a run that hangs`, async () => {
+      const failure = await failureOf(run(() => Promise.resolve(answer as unknown as GenerationResult)));
+      assert.deepEqual([failure.type, detailOf(failure).code], [GENERATION_FAILURE.transient, 'bad_result']);
+      assert.deepEqual(counted(), [INPUT.failures + 1]);
+    });
+  }
+
+  it('what PostgreSQL cannot hold is cleaned wherever it stands in an answer', async () => {
+    const media = { videoUrl: 'https://v/\0', thumbnailUrl: null };
+    const result = await run(() => Promise.resolve({ ...RESULT, media, usage: { ...RESULT.usage, model: 'm\ud800' } }));
+    assert.deepEqual([result.media.videoUrl, result.usage.model], ['https://v/\u{fffd}', 'm\u{fffd}']);
+  });
+
+  it("a provider's page of HTML as the cause does not grow the failure beyond what Temporal takes", async () => {
+    const page = new Error('x'.repeat(5_000_000));
+    const refused = Object.assign(new Error('http 400', { cause: page }), { status: 400 });
+    const failure = await failureOf(run(() => Promise.reject(refused)));
+    assert.equal(failure.type, GENERATION_FAILURE.permanent);
+    assert(failure.cause instanceof Error && failure.cause.message.length === 2_000);
+  });
+
   it('keeps sending heartbeats while the generator is silent, and stops when it has answered', async () => {
     mock.timers.enable({ apis: ['setInterval'] });
     try {

@@ -36,6 +36,7 @@ class HandClock implements Clock {
 function recording(): { api: SubscriberApi; calls: { ids: string[]; seconds: number }[]; failing: boolean } {
   const state = { calls: [] as { ids: string[]; seconds: number }[], failing: false };
   const api: SubscriberApi = {
+    getSubscription: () => Promise.resolve(),
     pull: () => Promise.reject(new Error('not here')),
     acknowledge: () => Promise.reject(new Error('not here')),
     modifyAckDeadline: (request) => {
