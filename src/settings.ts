@@ -68,7 +68,7 @@ export const SETTINGS = [
   { name: 'BRIDGE_ACK_DEADLINE_SECONDS', kind: 'integer', usedBy: B, default: 30, min: 10, max: 600, unit: 's', why: 'The lease asked for at each renewal, the same as the subscription\'s own: what a crash delays a message by. 10..600 are Pub/Sub\'s bounds.' },
   { name: 'BRIDGE_LEASE_RENEW_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 300_000, unit: 'ms', why: 'A third of the lease: two renewals may be lost.' },
   { name: 'BRIDGE_IDLE_WINDOW_MS', kind: 'integer', usedBy: B, default: 30_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'How long both queues stay silent before a drain ends; three polls of the default length.' },
-  { name: 'BRIDGE_MAX_RUNTIME_MS', kind: 'integer', usedBy: B, default: 540_000, min: 1_000, max: 168 * HOUR_MS, unit: 'ms', why: 'The job\'s task timeout of 10 min less 60 s, so that the platform never has to kill it. Raise both together.' },
+  { name: 'BRIDGE_MAX_RUNTIME_MS', kind: 'integer', usedBy: B, default: 540_000, min: 1_000, max: 168 * HOUR_MS, unit: 'ms', why: 'The job\'s task timeout of 10 min less 60 s, so that the platform never has to kill it. Raise both together. With --follow there is no limit.' },
   { name: 'BRIDGE_MAX_MESSAGES', kind: 'integer', usedBy: B, default: 0, min: 0, max: 1_000_000_000, unit: 'messages', why: '0 = no limit. For a first careful run.' },
   { name: 'BRIDGE_START_DEADLINE_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 120_000, unit: 'ms', why: 'One call to Temporal; without a deadline a blackholed address hangs.' },
   { name: 'BRIDGE_PUBLISH_DEADLINE_MS', kind: 'integer', usedBy: B, default: 15_000, min: 100, max: 120_000, unit: 'ms', why: 'One publish of a dead letter, the client\'s own retries included.' },

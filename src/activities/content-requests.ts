@@ -31,7 +31,7 @@ export type RowDecision = RecordDecision | { readonly kind: 'take-over' };
 
 const isTerminal = (status: Status): boolean => (TERMINAL_STATUSES as readonly Status[]).includes(status);
 
-/** What becomes of a message whose row exists already: design section 5, as a pure function. */
+/** What becomes of a message whose row exists already; a pure function. */
 export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecision {
   if (row.owner_token === input.ownerToken) {
     // Our own earlier write, whose answer was lost; or a reset of a run that had ended.
@@ -82,7 +82,7 @@ function conflict(code: FailureCode, detail: string): RowDecision {
 
 function sameContent(row: FoundRow, input: RecordRequestInput): boolean {
   if (row.content_sha256 !== null) return row.content_sha256 === input.contentHash;
-  // A row that the API made: it stores str(None) = "None" where a request had no grade (original, section 9).
+  // A row that the API made: it stores str(None) = "None" where a request had no grade.
   const rowGrade = row.grade_level === 'None' ? null : row.grade_level;
   return row.topic === input.request.topic && rowGrade === input.request.gradeLevel;
 }

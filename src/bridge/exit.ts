@@ -1,4 +1,4 @@
-/** Why a run ended, and the exit code that says so (README, docs/runbook). */
+/** Why a run ended, and the exit code that says so (README). */
 export const EXIT_CODE = {
   drained: 0,
   max_runtime: 0,

@@ -48,7 +48,7 @@ export function classifyPubsub(error: unknown, what: string): Trouble {
   const text = describeError(error);
   switch (code) {
     case CODE.notFound:
-      return { kind: 'misconfigured', problem: `${what} does not exist (${text}). Apply terraform/, or create it.` };
+      return { kind: 'misconfigured', problem: `${what} does not exist (${text}). Create it, or correct the name.` };
     case CODE.permissionDenied:
       return {
         kind: 'misconfigured',

@@ -135,10 +135,10 @@ function report(findings: Finding[], got: Got<unknown>, what: string, fix: { rea
 function attached(state: SubscriptionState, subscription: string, topic: string, inProject: string): Finding[] {
   const findings: Finding[] = [];
   if (state.topic !== topic || state.detached === true) {
-    const recreate = `gcloud pubsub subscriptions delete ${shortName(subscription)} ${inProject} && gcloud pubsub subscriptions create ${shortName(subscription)} --topic ${shortName(topic)} --expiration-period never ${inProject}`;
+    // No command that deletes: the messages of a subscription go with it.
     findings.push(
       problem(
-        `subscription ${subscription} is attached to ${state.topic ?? 'nothing'}, not to ${topic}. Run: ${recreate}`,
+        `subscription ${subscription} is attached to ${state.topic ?? 'nothing'}, not to ${topic}. Correct the names in PUBSUB_*; or, where the names are right, make another subscription: gcloud pubsub subscriptions create <name> --topic ${shortName(topic)} --ack-deadline 30 --expiration-period never ${inProject}`,
       ),
     );
   }

@@ -137,7 +137,8 @@ export class Bridge {
     try {
       while (this.#reason === null) {
         this.#tickAt = this.#deps.clock.now();
-        if (this.#tickAt - startedAt >= this.#deps.config.maxRuntimeMs) this.stop('max_runtime');
+        const { config, follow } = this.#deps;
+        if (!follow && this.#tickAt - startedAt >= config.maxRuntimeMs) this.stop('max_runtime');
         else await this.#turn();
       }
     } catch (error) {

@@ -5,7 +5,7 @@ import { connectPubsub, connectTemporal, type PubsubConnection, type TemporalCon
 import { systemClock, within } from './clock.ts';
 import { createBridgeActivities, createLetterPublisher } from './dead-letter.ts';
 import { letterBacklog, startDeadLetterWorker, type DeadLetterWorker } from './dead-letter-worker.ts';
-import { describeError } from './grpc.ts';
+import { classifyPubsub, describeError } from './grpc.ts';
 import { LetterWatch } from './letter-watch.ts';
 import { checkPubsub } from './preflight-pubsub.ts';
 import { checkTemporal } from './preflight-temporal.ts';
@@ -45,7 +45,12 @@ export async function openSession(
   };
   const checks = {
     async pubsub(): Promise<Checked> {
-      open.pubsub ??= await connectPubsub(config);
+      try {
+        open.pubsub ??= await connectPubsub(config);
+      } catch (error) {
+        const trouble = classifyPubsub(error, 'Pub/Sub');
+        return trouble.kind === 'outage' ? trouble : [problem(trouble.problem)];
+      }
       return checkPubsub(open.pubsub.admin, config);
     },
     async temporal(): Promise<Checked> {

@@ -1,5 +1,5 @@
 /**
- * What becomes of a message: the table of docs/design section 5 as a pure function. The compiler closes it: an
+ * What becomes of a message: the table of the README, "What becomes of a message", as a pure function. The compiler closes it: an
  * outcome without a row, or a row without an outcome, does not build.
  */
 export type Outcome =
@@ -47,7 +47,7 @@ export function settle(outcome: Outcome): Action {
     // Row "INVALID_ARGUMENT …, namespace missing, permission denied, bad credentials".
     case 'misconfigured':
       return 'give-back-and-exit-2';
-    // Section 7: a letter that Pub/Sub refuses as too large waits for the subscription's own dead-letter policy.
+    // A letter that Pub/Sub refuses as too large waits for the subscription's own dead-letter policy.
     // Its lease runs out; a nack would bring it back at once.
     case 'unpublishable':
       return 'leave-to-backstop';

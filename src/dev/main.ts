@@ -23,6 +23,9 @@ interface Options {
 const ONCE_LIMIT_MS = 120_000;
 const ONCE_LIMIT_PER_MESSAGE_MS = 100;
 
+/** Letters of a file that are named; all are counted. */
+const MOST_LETTERS = 20;
+
 const say = (line: string): void => {
   process.stdout.write(`${line}\n`);
 };
@@ -58,12 +61,14 @@ async function main(options: Options): Promise<number> {
     const ended = await Promise.race([follow(views, messages, limitMs, say), processes.failed, stopped]);
     if (ended === 'stopped') return 0;
     const { entries, faults } = ended;
-    if (options.publish === undefined) {
+    if (options.publish !== undefined) printEnds(entries);
+    else {
       printLinks(stack, entries);
       await printPlansSelect(views.database);
     }
     const count = `${String(entries.length - faults.length)} of ${String(entries.length)} messages`;
-    say(faults.length === 0 ? `✓ ${count} ended as they should` : `✗ only ${count} ended as they should`);
+    const how = options.publish === undefined ? 'ended as they should' : 'came to an end';
+    say(faults.length === 0 ? `✓ ${count} ${how}` : `✗ only ${count} ${how}`);
     say(`${((performance.now() - began) / 1_000).toFixed(1)} s from the command to here`);
     if (options.once) return faults.length === 0 ? 0 : 1;
     say('Everything stays up until Ctrl-C; what you publish now is shown below.');
@@ -128,6 +133,21 @@ function printLinks(stack: Stack, entries: readonly Watched[]): void {
       `  ${message.title}: ${stack.temporalUi}/namespaces/${NAMES.namespace}/workflows/${encodeURIComponent(workflowId)}`,
     );
   }
+}
+
+/** A file's messages have no expected end: how many came to which, and the lines that ended as letters. */
+function printEnds(entries: readonly Watched[]): void {
+  const counts = new Map<string, number>();
+  for (const { row, letters } of entries) {
+    const [letter] = letters.values();
+    const end = letter === undefined ? `row ${row?.status ?? 'absent'}` : `dead letter ${letter}`;
+    counts.set(end, (counts.get(end) ?? 0) + 1);
+  }
+  for (const [end, count] of counts) say(`  ${String(count).padStart(6)}  ${end}`);
+  const dead = entries.filter(({ letters }) => letters.size > 0);
+  for (const { message, letters } of dead.slice(0, MOST_LETTERS))
+    say(`  ${message.title}: ${[...letters.values()].join()}`);
+  if (dead.length > MOST_LETTERS) say(`  … and ${String(dead.length - MOST_LETTERS)} letters more`);
 }
 
 /** The plan's own check, step 6.3. */

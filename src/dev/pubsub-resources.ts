@@ -1,4 +1,4 @@
-/** Topics and subscriptions as terraform/ makes them, for an emulator or an empty project. Running it twice changes nothing. */
+/** Topics and subscriptions as the product needs them, for an emulator or an empty project. Running it twice changes nothing. */
 import { Duration, type CreateSubscriptionOptions, type PubSub } from '@google-cloud/pubsub';
 
 export interface PubsubNames {

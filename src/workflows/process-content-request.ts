@@ -29,7 +29,10 @@ export async function processContentRequest(input: ProcessInput): Promise<Proces
       progress.says('A late redelivery of a message whose request has failed already');
       throw quiet('Duplicate', 'published before the row failed; re-publish it to try again');
     case 'row-already-terminal':
-      throw quiet('row_already_terminal', `the row is ${decision.status} already; use ops retry`);
+      throw quiet(
+        'row_already_terminal',
+        `the row is ${decision.status} already; publish the request again to have it tried again`,
+      );
     case 'conflict':
       progress.says(`Refused: ${decision.detail}`);
       return await endInFailure(input, progress, {

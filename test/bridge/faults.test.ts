@@ -217,6 +217,14 @@ describe('bridge under faults', function () {
     assert.equal(fake.letters.length + fake.waiting().length >= 60, true);
   });
 
+  it('has no limit of time with --follow', async () => {
+    const { bridge } = make({ maxRuntimeMs: 1 }, { follow: true });
+    const running = bridge.run();
+    await waitFor('three polls', () => fake.journal.filter((line) => line.startsWith('pull')).length >= 3);
+    bridge.stop('signal');
+    assert.equal((await running).exitReason, 'signal');
+  });
+
   it('ends at its limits of time and messages with exit 0', async () => {
     for (let n = 0; n < 5; n += 1) fake.send(requestBody(`c${String(n)}`));
     const first = await make({ maxMessages: 3 }).bridge.run();
