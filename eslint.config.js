@@ -55,12 +55,12 @@ export default tseslint.config(
         {
           patterns: [
             {
-              regex: '^node:',
+              regex: '^(node:.*|fs|path|os|crypto|http|https|net|child_process|timers)(/.*)?$',
               message: 'There is no Node inside the workflow sandbox.',
             },
             {
               regex:
-                '^(pg|pino|pino-pretty|zod|uuid|commander|@google-cloud/.*|@temporalio/(client|worker|activity|testing|envconfig))$',
+                '^(pg|pino|pino-pretty|zod|uuid|commander|@google-cloud|@temporalio/(client|worker|activity|testing|envconfig))(/.*)?$',
               allowTypeImports: true,
               message: 'Workflows import types and constants only.',
             },

@@ -1,5 +1,5 @@
 /** `npm start`: everything on one machine, four messages on their way, and what became of them. */
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { Command } from 'commander';
 import type pg from 'pg';
@@ -49,6 +49,7 @@ async function main(options: Options): Promise<number> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => stop.abort());
 
   const stops: (() => Promise<void>)[] = [];
+  let keep = true;
   try {
     const stack = await startStack({ dataDir, env: process.env, log: say });
     stops.unshift(() => stack.stop());
@@ -59,7 +60,10 @@ async function main(options: Options): Promise<number> {
     printAddresses(stack, processes, dataDir);
 
     const ended = await Promise.race([follow(views, messages, limitMs, say), processes.failed, stopped]);
-    if (ended === 'stopped') return 0;
+    if (ended === 'stopped') {
+      keep = false;
+      return 0;
+    }
     const { entries, faults } = ended;
     if (options.publish !== undefined) printEnds(entries);
     else {
@@ -70,15 +74,21 @@ async function main(options: Options): Promise<number> {
     const how = options.publish === undefined ? 'ended as they should' : 'came to an end';
     say(faults.length === 0 ? `✓ ${count} ${how}` : `✗ only ${count} ${how}`);
     say(`${((performance.now() - began) / 1_000).toFixed(1)} s from the command to here`);
+    keep = faults.length > 0;
     if (options.once) return faults.length === 0 ? 0 : 1;
     say('Everything stays up until Ctrl-C; what you publish now is shown below.');
+    // Whatever ends it now but Ctrl-C is a failure, whose logs are wanted.
+    keep = true;
     await Promise.race([tail(views, entries, say, stop.signal), processes.failed]);
+    keep = false;
     return 0;
   } finally {
     stop.abort();
     say('stopping …');
     for (const each of stops) await each();
-    if (fresh) rmSync(dataDir, { recursive: true, force: true });
+    const logs = path.join(dataDir, 'logs');
+    if (fresh && keep && existsSync(logs)) say(`what happened stands in ${logs} until the next start`);
+    else if (fresh) rmSync(dataDir, { recursive: true, force: true });
   }
 }
 
@@ -116,7 +126,7 @@ function printAddresses(stack: Stack, processes: Processes, dataDir: string): vo
   say('');
   if (stack.temporalUi !== null) say(`  Temporal UI    ${stack.temporalUi}/namespaces/${NAMES.namespace}/workflows`);
   say(`  psql           psql '${stack.databaseUrl}'`);
-  say(`  temporal       temporal workflow list --address ${stack.temporalAddress}`);
+  say(`  temporal       ${stack.temporalCli} workflow list --address ${stack.temporalAddress}`);
   say(`  gcloud pubsub  ${emulator} \\`);
   say(`                   gcloud pubsub topics publish ${NAMES.topic} --project=${NAMES.project} \\`);
   say(`                   --message='${body}'`);

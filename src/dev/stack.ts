@@ -20,6 +20,8 @@ export interface Stack {
   readonly temporalAddress: string;
   /** Null when Temporal is somebody else's. */
   readonly temporalUi: string | null;
+  /** How to call Temporal's CLI here. */
+  readonly temporalCli: string;
   readonly pubsubHost: string;
   /** What bridge and worker need to find the parts. */
   readonly env: Readonly<Record<string, string>>;
@@ -68,6 +70,7 @@ export async function startStack({ dataDir, env, log }: StackOptions): Promise<S
     databaseUrl: database.value,
     temporalAddress: temporal.value.address,
     temporalUi: temporal.value.uiUrl,
+    temporalCli: temporal.value.cli,
     pubsubHost: pubsub.value,
     env: {
       DATABASE_URL: database.value,
@@ -128,9 +131,9 @@ async function startTemporal(
   env: Env,
   started: Started,
   log: (line: string) => void,
-): Promise<{ address: string; uiUrl: string | null }> {
+): Promise<{ address: string; uiUrl: string | null; cli: string }> {
   const address = named(env, 'TEMPORAL_ADDRESS');
-  if (address !== undefined) return { address, uiUrl: null };
+  if (address !== undefined) return { address, uiUrl: null, cli: 'temporal' };
   return started(
     'Temporal',
     startTemporalServer({

