@@ -13,6 +13,7 @@ import type {
 } from '../contract/workflow-io.ts';
 import type { Database, DatabasePool } from './db.ts';
 import * as sql from './sql.ts';
+import { storable } from './storable.ts';
 
 export interface FoundRow {
   readonly status: Status;
@@ -55,9 +56,8 @@ export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecisi
       if (row.published_after_failure) return { kind: 'take-over' };
       // No run has ever had it (an invalid message failed it, or the original worker): this one is no redelivery of a
       // message that was worked on, and to end it in silence would lose it. It stands as if the row were pending.
-      if (row.owner_token === null) return takeOverOrConflict(row, same);
       // Another content has had no letter yet, so silence would lose it, too.
-      return same ? { kind: 'late-redelivery' } : takeOverOrConflict(row, same);
+      return same && row.owner_token !== null ? { kind: 'late-redelivery' } : takeOverOrConflict(row, same);
     case 'pending':
     case 'validating':
     case 'retrieving':
@@ -198,11 +198,6 @@ export async function rejectRequest(database: Database, input: RejectInput): Pro
       ? sql.rejectRequestById(input.lookup.rowId, failure)
       : sql.rejectRequestByCorrelation(input.lookup.correlationId, failure);
   return { outcome: (await database.writes(statement)) ? 'failed' : 'untouched' };
-}
-
-/** A provider's words may hold what PostgreSQL's text refuses: NUL and lone surrogates. */
-function storable(text: string): string {
-  return text.toWellFormed().replaceAll('\0', '\u{fffd}');
 }
 
 /** A message may be a page long. */

@@ -13,6 +13,7 @@ import type { Generator } from '../generators/generator.ts';
 import { classify } from './classify.ts';
 import { countFailure, startGeneration } from './content-requests.ts';
 import type { Database } from './db.ts';
+import { storable } from './storable.ts';
 
 /**
  * Each heartbeat that reaches the server is a billed action and brings news of a cancel. None before 10 s: a short
@@ -68,14 +69,6 @@ async function sound(deps: GenerateDeps, input: GenerateInput, result: unknown):
     code: 'bad_result',
     retryAfterMs: null,
   });
-}
-
-/** NUL and lone surrogates, wherever they stand: PostgreSQL's text and jsonb hold neither, and the result is paid for. */
-function storable<T>(value: T): T {
-  if (typeof value === 'string') return value.toWellFormed().replaceAll('\0', '\u{fffd}') as T;
-  if (Array.isArray(value)) return value.map(storable) as T;
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, storable(each)])) as T;
 }
 
 async function callGenerator(deps: GenerateDeps, input: GenerateInput): Promise<GenerationResult> {

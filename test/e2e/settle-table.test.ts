@@ -9,7 +9,7 @@ import { rowIdOf } from '../../src/contract/identity.ts';
 import { workflowId } from '../../src/contract/names.ts';
 import type { Script } from '../../src/dev/scripted-generator.ts';
 import { startDeployment, type Deployment, type Letter, type Running } from '../support/deployment.ts';
-import { endOfRun } from '../support/e2e.ts';
+import { endOfRun, requestFields as request, soleLetter, type Fields } from '../support/e2e.ts';
 import { forgetRun } from '../support/forget-run.ts';
 import type { Row } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -33,16 +33,6 @@ const SCRIPT: Script = {
   'cancelled-other': [HANG],
   'owned-by-run': [HANG],
 };
-
-type Fields = Record<string, unknown>;
-
-const request = (correlationId: string, more: Fields = {}): Fields => ({
-  correlation_id: correlationId,
-  student_id: 'student-1',
-  topic: 'Photosynthesis',
-  grade_level: '9th Grade',
-  ...more,
-});
 
 describe('the table of what becomes of a message', () => {
   let d: Deployment;
@@ -116,14 +106,8 @@ describe('the table of what becomes of a message', () => {
 
   /** The one letter of this message, with the attributes that every letter has. */
   async function oneLetter(messageId: string, reason: string): Promise<Letter> {
-    const [letter, ...others] = await waitFor(`the letter of message ${messageId}`, () => {
-      const found = d.letters(messageId);
-      return found.length > 0 && found;
-    });
-    assert(letter);
-    assert.deepEqual(others, []);
+    const letter = await soleLetter(d, messageId, reason);
     const { attributes } = letter;
-    assert.equal(attributes['dlq_reason'], reason);
     assert.match(attributes['dlq_id'] ?? '', /^[0-9a-f]{64}$/);
     assert.match(attributes['dlq_source'] ?? '', /^(bridge|workflow)$/);
     for (const name of ['dlq_detail', 'dlq_stage', 'dlq_attempts', 'dlq_publish_time', 'dlq_time']) {
