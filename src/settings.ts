@@ -23,7 +23,7 @@ export type Setting = Described &
       }
     | {
         readonly kind: 'number';
-        readonly default: number;
+        readonly default: number | null;
         readonly min: number;
         readonly max: number;
         readonly unit: string;
@@ -85,8 +85,20 @@ export const SETTINGS = [
   { name: 'RETRY_MAX_WAIT_MS', kind: 'integer', usedBy: B, default: RETRY.maxWaitMs, min: 1, max: 24 * HOUR_MS, unit: 'ms', why: 'No wait is longer.' },
   { name: 'RETRY_MAX_AGE_MS', kind: 'integer', usedBy: B, default: RETRY.maxAgeMs, min: 0, max: 168 * HOUR_MS, unit: 'ms', why: 'How long waits that are not counted (429, 503, unreachable) may last in all.' },
 
-  { name: 'GENERATOR', kind: 'choice', usedBy: W, default: 'template', values: ['template'], why: 'template works offline.' },
+  { name: 'GENERATOR', kind: 'choice', usedBy: W, default: 'template', values: ['template', 'gemini', 'http'], why: 'Who makes the content. template works offline; gemini is Google\'s, on Vertex or by API key; http is a provider of your own (docs/content-provider.openapi.yaml).' },
   { name: 'GENERATOR_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 180_000, min: 100, max: HOUR_MS / 2, unit: 'ms', why: 'One attempt at a generation. Half an hour at the most: the activity itself is given up after 31 minutes.' },
+  { name: 'GENERATOR_MEDIA_TIMEOUT_MS', kind: 'integer', usedBy: W, default: HOUR_MS / 2, min: 1_000, max: 24 * HOUR_MS, unit: 'ms', why: 'How long a provider may take over one medium after it has taken it (202). Waiting holds no slot. Then the attempt has failed.' },
+  { name: 'GENERATOR_MAX_RESPONSE_BYTES', kind: 'integer', usedBy: W, default: 4_194_304, min: 1_024, max: 67_108_864, unit: 'bytes', why: 'A larger answer is not read to its end (result_too_large). The result itself may have 1 MiB; JSON and what is not stored need room.' },
+  { name: 'GEMINI_MODEL', kind: 'text', usedBy: W, default: null, why: 'Required by GENERATOR=gemini, without a default: models are retired, and the original worker met that as failures of each request.' },
+  { name: 'GEMINI_LOCATION', kind: 'text', usedBy: W, default: NAMES.region, why: 'Region of Vertex, or global. Where the data may be processed is your decision.' },
+  { name: 'GEMINI_API_KEY', kind: 'text', usedBy: W, default: null, secret: true, why: 'Set = the Gemini API with this key. Unset = Vertex in GOOGLE_CLOUD_PROJECT, with application default credentials (roles/aiplatform.user).' },
+  { name: 'GEMINI_BASE_URL', kind: 'text', usedBy: W, default: null, why: 'Another address of the same API, such as a proxy. https, or http on this machine.' },
+  { name: 'GEMINI_TEMPERATURE', kind: 'number', usedBy: W, default: 0.7, min: 0, max: 2, unit: 'temperature', why: 'As the original worker wrote its scripts.' },
+  { name: 'GEMINI_MAX_OUTPUT_TOKENS', kind: 'integer', usedBy: W, default: 8_192, min: 256, max: 65_536, unit: 'tokens', why: 'What a model thinks counts as well. 512 cut every script of the original worker; a lesson of 30 minutes has about 5,500.' },
+  { name: 'GEMINI_SAFETY', kind: 'choice', usedBy: W, default: 'medium', values: ['low', 'medium', 'high'], why: 'From which probability of harm on an answer is blocked (content_blocked). Always sent: newer models block nothing by default. low rejects some history and biology.' },
+  { name: 'GEMINI_INPUT_PRICE', kind: 'number', usedBy: W, default: null, min: 0, max: 10_000, unit: 'USD per million tokens', why: 'For cost in request_metadata; unset = unknown. Prices change, so there is no default.' },
+  { name: 'GEMINI_OUTPUT_PRICE', kind: 'number', usedBy: W, default: null, min: 0, max: 10_000, unit: 'USD per million tokens', why: 'As above; both or neither.' },
+  { name: 'GENERATOR_URL', kind: 'text', usedBy: W, default: null, why: 'Required by GENERATOR=http. https, or http on this machine; a private certificate authority goes into NODE_EXTRA_CA_CERTS.' },
   { name: 'WORKER_ACTIVITY_SLOTS', kind: 'integer', usedBy: W, default: 20, min: 1, max: 1_000, unit: 'activities', why: 'Activities at once; generations mostly wait for a provider.' },
   { name: 'WORKER_MAX_CACHED_WORKFLOWS', kind: 'integer', usedBy: W, default: 200, min: 2, max: 100_000, unit: 'workflows', why: 'A run outside the cache is replayed at its next step: memory against CPU.' },
   { name: 'WORKER_WORKFLOW_BUNDLE', kind: 'text', usedBy: W, default: null, why: 'Path of the prebuilt bundle (the image sets it); unset = bundle the sources at start.' },
@@ -97,9 +109,9 @@ export const SETTINGS = [
   { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
   { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
   { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },
-  { name: 'SECRET_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Set by the deployment plan for the API\'s library. Accepted, unused.' },
-  { name: 'ALGORITHM', kind: 'text', usedBy: BW, default: null, why: 'As SECRET_KEY. Accepted, unused.' },
-  { name: 'CORS_ORIGINS', kind: 'text', usedBy: BW, default: null, why: 'As SECRET_KEY: no process here serves browsers. Checked to be a list of origins, unused.' },
+  { name: 'SECRET_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Signs the calls of GENERATOR=http, and is required by it: at least 32 bytes (openssl rand -hex 32). Otherwise accepted, unused: the deployment plan sets it for the API\'s library.' },
+  { name: 'ALGORITHM', kind: 'text', usedBy: BW, default: null, why: 'Of that signature: HS256 (also when unset), HS384 or HS512.' },
+  { name: 'CORS_ORIGINS', kind: 'text', usedBy: BW, default: null, why: 'No process here serves browsers. Checked to be a list of origins, unused.' },
 ] as const satisfies readonly Setting[];
 
 export type SettingName<K extends Setting['kind'] = Setting['kind']> = Extract<

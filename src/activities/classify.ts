@@ -10,6 +10,8 @@ export type Failure =
   | { readonly kind: 'permanent'; readonly code: string }
   /** Counted, tried again. */
   | { readonly kind: 'transient'; readonly code: string }
+  /** The provider will not work with these settings (key, role, model, address): waits as unavailable, somebody mends it. */
+  | { readonly kind: 'configuration'; readonly code: string }
   /** The provider is not there or asks to wait: not counted. */
   | { readonly kind: 'unavailable'; readonly code: string; readonly retryAfterMs: number | null }
   /** The database is not there: Temporal retries the activity, nothing is counted. */
@@ -28,6 +30,10 @@ const UNREACHABLE: readonly string[] = [
   'UND_ERR_SOCKET',
 ];
 
+/** TLS that will never be agreed on: https://nodejs.org/api/tls.html#x509-certificate-error-codes and OpenSSL's own. */
+const TLS_REFUSED =
+  /^(CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|HOSTNAME_MISMATCH|PATH_LENGTH_EXCEEDED|EPROTO$)/;
+
 const UNKNOWN: Failure = { kind: 'transient', code: 'unknown' };
 
 /** Unknown is counted as transient: it is tried again, with a ceiling, never for ever. */
@@ -36,6 +42,7 @@ export function classify(error: unknown): Failure {
     return error.permanent ? { kind: 'permanent', code: 'database_rejected' } : { kind: 'database', code: error.code };
   }
   if (error instanceof GeneratorError) {
+    // Its retryAfterMs counts for `unavailable` only.
     return error.kind === 'unavailable'
       ? { kind: 'unavailable', code: error.code, retryAfterMs: error.retryAfterMs ?? null }
       : { kind: error.kind, code: error.code };
@@ -57,17 +64,29 @@ function ofCauses(error: unknown): Failure | null {
     cause = 'cause' in cause ? cause.cause : null
   ) {
     seen.add(cause);
-    if ('status' in cause && typeof cause.status === 'number') return ofHttpStatus(cause.status);
-    if ('code' in cause && typeof cause.code === 'string' && UNREACHABLE.includes(cause.code)) {
-      return { kind: 'unavailable', code: cause.code, retryAfterMs: null };
+    if ('status' in cause && typeof cause.status === 'number') return ofHttpStatus(cause.status, waitOf(cause));
+    if ('code' in cause && typeof cause.code === 'string') {
+      // Its cause is a lost connection, but the provider had begun to answer: it counts, or a cut answer is paid for ever.
+      if (cause.code === 'incomplete_answer') return { kind: 'transient', code: cause.code };
+      if (UNREACHABLE.includes(cause.code)) return { kind: 'unavailable', code: cause.code, retryAfterMs: null };
+      if (TLS_REFUSED.test(cause.code)) return { kind: 'configuration', code: cause.code };
     }
   }
   return null;
 }
 
-function ofHttpStatus(status: number): Failure {
+function waitOf(error: object): number | null {
+  return 'retryAfterMs' in error && typeof error.retryAfterMs === 'number' ? error.retryAfterMs : null;
+}
+
+/** The original worker met a missing role and a retired model as failures of each request (404, 403), and retried. */
+const CONFIGURATION: readonly number[] = [401, 402, 403, 404, 405, 407];
+
+function ofHttpStatus(status: number, retryAfterMs: number | null): Failure {
   const code = `http_${String(status)}`;
-  if (status === 429 || status === 503) return { kind: 'unavailable', code, retryAfterMs: null };
+  if (status === 429 || status === 503) return { kind: 'unavailable', code, retryAfterMs };
+  // A redirect is not followed: it would carry the signed request to an address that nobody configured.
+  if (CONFIGURATION.includes(status) || (status >= 300 && status < 400)) return { kind: 'configuration', code };
   // 408 and 409 are answers about this moment, not about the request.
   if (status >= 400 && status < 500 && status !== 408 && status !== 409) return { kind: 'permanent', code };
   return { kind: 'transient', code };

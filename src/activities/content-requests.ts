@@ -5,11 +5,13 @@ import type {
   CompleteInput,
   FailInput,
   FencedResult,
+  Medium,
   Ownership,
   RecordDecision,
   RecordRequestInput,
   RejectInput,
   RejectResult,
+  StoreScriptInput,
 } from '../contract/workflow-io.ts';
 import type { Database, DatabasePool } from './db.ts';
 import * as sql from './sql.ts';
@@ -138,6 +140,10 @@ async function fenced(
   own?: Status,
 ): Promise<FencedResult> {
   if (await database.writes(statement)) return { kind: 'written' };
+  return whyNot(database, owner, own);
+}
+
+async function whyNot(database: Database, owner: Ownership, own?: Status): Promise<FencedResult> {
   const row = await database.maybeOne<{ status: Status; owner_token: string | null }>(sql.findOwner(owner.rowId));
   if (row?.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
   if (row.status === own) return { kind: 'written' };
@@ -152,6 +158,42 @@ export function countFailure(database: Database, owner: Ownership, failures: num
   return fenced(database, owner, sql.countFailure(owner.rowId, owner.ownerToken, failures));
 }
 
+export function storeScript(database: Database, input: StoreScriptInput): Promise<FencedResult> {
+  // Cleaned where it came in, and again here: it is paid for.
+  const script = storable(input.scriptText);
+  return fenced(database, input, sql.storeScript(input.rowId, input.ownerToken, script, input.failures));
+}
+
+/** Shares of progress_percentage: the script is done at 50, the media share the rest, completion is 100. */
+const MEDIUM_PROGRESS = { audio: { from: 55, to: 65 }, video: { from: 65, to: 95 } } as const;
+
+/** The script that was stored comes back: a medium is made from it, and histories need not carry it again. */
+export async function startMediumStage(
+  database: Database,
+  owner: Ownership,
+  medium: Medium,
+  failures: number,
+): Promise<{ written: FencedResult; scriptText: string }> {
+  const stage = { medium, failures, progress: MEDIUM_PROGRESS[medium].from };
+  const statement = sql.startMedium(owner.rowId, owner.ownerToken, stage);
+  const row = await database.maybeOne<{ script_text: string | null }>(statement);
+  const written = row === undefined ? await whyNot(database, owner) : ({ kind: 'written' } as const);
+  return { written, scriptText: row?.script_text ?? '' };
+}
+
+/** @param progress 0..100 of the medium, as the provider says it. */
+export function markMedium(
+  database: Database,
+  owner: Ownership,
+  medium: Medium,
+  progress: number,
+): Promise<FencedResult> {
+  const { from, to } = MEDIUM_PROGRESS[medium];
+  const share = Math.min(Math.max(Number.isFinite(progress) ? progress : 0, 0), 100) / 100;
+  const percentage = Math.round(from + (to - from) * share);
+  return fenced(database, owner, sql.markMedium(owner.rowId, owner.ownerToken, medium, percentage));
+}
+
 export function completeRequest(database: Database, input: CompleteInput): Promise<FencedResult> {
   const { result } = input;
   const statement = sql.completeRequest(input.rowId, input.ownerToken, {
@@ -162,6 +204,9 @@ export function completeRequest(database: Database, input: CompleteInput): Promi
     failures: input.failures,
     metadata: {
       usage: result.usage,
+      ...(result.mediaUsage === undefined ? {} : { media_usage: result.mediaUsage }),
+      ...(result.media.audioUrl === undefined ? {} : { audio_url: result.media.audioUrl }),
+      ...(input.spent === undefined ? {} : { failed_attempts_usage: input.spent }),
       delivered: result.delivered,
       not_delivered: input.requestedModalities.filter((modality) => !result.delivered.includes(modality)),
     },
@@ -178,6 +223,7 @@ export function failRequest(database: Database, input: FailInput): Promise<Fence
       attempts: input.failures,
       workflow_id: input.workflowId,
       run_id: input.runId,
+      ...(input.spent === undefined ? {} : { usage: input.spent }),
     },
   };
   return fenced(database, input, sql.failRequest(input.rowId, input.ownerToken, failure, input.failures), 'failed');

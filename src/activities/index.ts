@@ -2,11 +2,19 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
 import type { WorkerActivities } from '../contract/workflow-io.ts';
-import { cancelRequest, completeRequest, failRequest, recordRequest, rejectRequest } from './content-requests.ts';
+import {
+  cancelRequest,
+  completeRequest,
+  failRequest,
+  recordRequest,
+  rejectRequest,
+  storeScript,
+} from './content-requests.ts';
 import { DatabaseError, type DatabasePool } from './db.ts';
-import { generateContent, type GenerateDeps } from './generate.ts';
+import { generateContent } from './generate.ts';
+import { awaitMedium, startMedium, type MediaDeps } from './media.ts';
 
-export interface ActivityDeps extends GenerateDeps {
+export interface ActivityDeps extends MediaDeps {
   readonly database: DatabasePool;
 }
 
@@ -15,6 +23,9 @@ export function createActivities(deps: ActivityDeps): WorkerActivities {
   return {
     recordRequest: (input) => rowWrite(() => recordRequest(database, input)),
     generateContent: (input) => rowWrite(() => generateContent(deps, input)),
+    storeScript: (input) => rowWrite(() => storeScript(database, input)),
+    startMedium: (input) => rowWrite(() => startMedium(deps, input)),
+    awaitMedium: (input) => rowWrite(() => awaitMedium(deps, input)),
     completeRequest: (input) => rowWrite(() => completeRequest(database, input)),
     failRequest: (input) => rowWrite(() => failRequest(database, input)),
     cancelRequest: (input) => rowWrite(() => cancelRequest(database, input)),

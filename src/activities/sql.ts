@@ -4,7 +4,8 @@
  * they may leave; a write that finds no row is a case with a name (see content-requests.ts), never ignored.
  */
 import type { QueryConfig } from 'pg';
-import { OPEN_STATUSES } from '../contract/status.ts';
+import { OPEN_STATUSES, type Stage } from '../contract/status.ts';
+import type { Medium } from '../contract/workflow-io.ts';
 
 export interface Statement extends QueryConfig<unknown[]> {
   readonly name: string;
@@ -107,6 +108,9 @@ export const takeOverRequest = (content: RowContent, ownerToken: string, from: r
         current_stage = 'request_received',
         progress_percentage = 0,
         retry_count = 0,
+        script_text = null,
+        video_url = null,
+        thumbnail_url = null,
         started_at = now(),
         completed_at = null,
         failed_at = null,
@@ -134,6 +138,63 @@ export const startGeneration = (rowId: string, ownerToken: string, failures: num
     returning id`,
   values: [rowId, ownerToken, failures, OPEN_STATUSES],
 });
+
+/** Half-way: what was paid for is kept, whatever becomes of the media. */
+export const storeScript = (rowId: string, ownerToken: string, scriptText: string, failures: number): Statement => ({
+  name: 'store_script',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set script_text = $3,
+        progress_percentage = greatest(progress_percentage, 50),
+        retry_count = greatest(retry_count, $4)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($5)
+    returning id`,
+  values: [rowId, ownerToken, scriptText, failures, OPEN_STATUSES],
+});
+
+export interface MediumStage {
+  readonly medium: Medium;
+  readonly failures: number;
+  readonly progress: number;
+}
+
+/** The enum has no status for audio: generating_video says that a medium is asked for, current_stage says which. */
+export const startMedium = (rowId: string, ownerToken: string, stage: MediumStage): Statement => ({
+  name: 'start_medium',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set status = 'generating_video',
+        current_stage = $3,
+        progress_percentage = greatest(progress_percentage, $4),
+        retry_count = greatest(retry_count, $5)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($6)
+    returning script_text`,
+  values: [rowId, ownerToken, stageOf(stage.medium), stage.progress, stage.failures, OPEN_STATUSES],
+});
+
+/** processing_video: the provider has taken the medium and works on it. */
+export const markMedium = (rowId: string, ownerToken: string, medium: Medium, progress: number): Statement => ({
+  name: 'mark_medium',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set status = 'processing_video',
+        current_stage = $3,
+        progress_percentage = greatest(progress_percentage, $4)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($5)
+    returning id`,
+  values: [rowId, ownerToken, stageOf(medium), progress, OPEN_STATUSES],
+});
+
+const stageOf = (medium: Medium): Stage => `${medium}_generation`;
 
 /** A report for readers of the table; the workflow's own count decides. */
 export const countFailure = (rowId: string, ownerToken: string, failures: number): Statement => ({

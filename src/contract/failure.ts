@@ -12,6 +12,7 @@ export const FAILURE_CODES = [
   'student_mismatch',
   'database_rejected',
   'generation_failed',
+  'content_blocked',
   'attempts_exhausted',
   'provider_unavailable',
   'result_too_large',

@@ -25,5 +25,12 @@ export const OPEN_STATUSES = STATUSES.filter(
 );
 
 /** Machine ids of current_stage and error_stage; what people read is in the workflow's current details. */
-export const STAGES = ['validation', 'request_received', 'script_generation', 'completion'] as const;
+export const STAGES = [
+  'validation',
+  'request_received',
+  'script_generation',
+  'audio_generation',
+  'video_generation',
+  'completion',
+] as const;
 export type Stage = (typeof STAGES)[number];

@@ -3,7 +3,7 @@
  * are added as optional, never renamed or removed, or the runs that are open at a deploy break.
  */
 import type { DeadLetterReason, FailureCode, RejectionCode } from './failure.ts';
-import type { ContentRequest } from './request.ts';
+import type { ContentRequest, Modality } from './request.ts';
 import type { RetryPolicy } from './retry-policy.ts';
 import type { SourceMessage } from './source-message.ts';
 import type { Stage } from './status.ts';
@@ -115,6 +115,21 @@ export interface GenerateInput extends Ownership {
 export interface MediaReferences {
   readonly videoUrl: string | null;
   readonly thumbnailUrl: string | null;
+  /** The table has no column for it: it stands in request_metadata. */
+  readonly audioUrl?: string | null;
+}
+
+/** What stages of their own can make after the script. */
+export const MEDIA = ['audio', 'video'] as const satisfies readonly Modality[];
+export type Medium = (typeof MEDIA)[number];
+
+/** One finished medium. */
+export interface MadeMedium {
+  /** https or gs. */
+  readonly url: string;
+  /** Of a video. */
+  readonly thumbnailUrl: string | null;
+  readonly usage: Usage | null;
 }
 
 /** What one generation used; recorded in request_metadata. */
@@ -122,7 +137,20 @@ export interface Usage {
   readonly provider: string;
   readonly model: string | null;
   readonly inputTokens: number | null;
+  /** Billed output, what a model thinks included. */
   readonly outputTokens: number | null;
+  /** In US dollars, where the provider says it or prices are configured. */
+  readonly costUsd?: number | null;
+  /** Which prompt it was, such as `lesson-script/1`. */
+  readonly promptVersion?: string | null;
+}
+
+/** The sum over failed attempts whose usage the provider told. */
+export interface SpentUsage {
+  readonly attempts: number;
+  readonly inputTokens: number | null;
+  readonly outputTokens: number | null;
+  readonly costUsd: number | null;
 }
 
 export interface GenerationResult {
@@ -131,12 +159,50 @@ export interface GenerationResult {
   readonly usage: Usage;
   /** Requested modalities that were delivered. */
   readonly delivered: readonly string[];
+  /** Media that the provider makes when it is asked for them one by one. */
+  readonly offers?: readonly Medium[];
+  /** Of the stages after the script. */
+  readonly mediaUsage?: Readonly<Partial<Record<Medium, Usage>>>;
+}
+
+export interface StoreScriptInput extends Ownership {
+  readonly scriptText: string;
+  readonly failures: number;
+}
+
+export interface StartMediumInput extends Ownership {
+  readonly request: ContentRequest;
+  readonly medium: Medium;
+  /** From 1, of this medium. */
+  readonly attempt: number;
+  /** Counted failures of the run before this attempt. */
+  readonly failures: number;
+}
+
+export type StartedMedium =
+  | { readonly kind: 'made'; readonly made: MadeMedium }
+  /** The provider has taken it and says where to ask. */
+  | {
+      readonly kind: 'pending';
+      readonly statusUrl: string;
+      /** When to ask first. */
+      readonly retryAfterMs: number;
+      /** How long the provider may take in all; from the worker's configuration. */
+      readonly limitMs: number;
+    };
+
+export interface AwaitMediumInput extends Ownership {
+  readonly medium: Medium;
+  readonly statusUrl: string;
+  readonly failures: number;
 }
 
 export interface CompleteInput extends Ownership {
   readonly result: GenerationResult;
   readonly requestedModalities: readonly string[];
   readonly failures: number;
+  /** Absent when nothing was spent in vain. */
+  readonly spent?: SpentUsage;
 }
 
 export interface FailInput extends Ownership {
@@ -146,6 +212,8 @@ export interface FailInput extends Ownership {
   readonly failures: number;
   readonly workflowId: string;
   readonly runId: string;
+  /** Absent when nothing was spent in vain. */
+  readonly spent?: SpentUsage;
 }
 
 /** Zero rows written is a case with a name; `written` includes one's own retried write. */
@@ -157,6 +225,11 @@ export type FencedResult =
 export interface WorkerActivities {
   recordRequest(input: RecordRequestInput): Promise<RecordDecision>;
   generateContent(input: GenerateInput): Promise<GenerationResult>;
+  /** The script is paid for: it is in the row before the media are asked for. */
+  storeScript(input: StoreScriptInput): Promise<FencedResult>;
+  startMedium(input: StartMediumInput): Promise<StartedMedium>;
+  /** Asks once; while the provider is not done it fails retryably, and Temporal asks again. Holds no slot in between. */
+  awaitMedium(input: AwaitMediumInput): Promise<MadeMedium>;
   completeRequest(input: CompleteInput): Promise<FencedResult>;
   failRequest(input: FailInput): Promise<FencedResult>;
   cancelRequest(input: Ownership): Promise<FencedResult>;

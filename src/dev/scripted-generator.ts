@@ -24,7 +24,8 @@ export function scriptedGenerator(
   const calls = new Map<string, number>();
   return {
     name: `scripted ${real.name}`,
-    check: () => real.check(),
+    check: (signal) => real.check(signal),
+    ...(real.media === undefined ? {} : { media: real.media }),
     generate: async (request, context) => {
       const call = calls.get(request.correlationId) ?? 0;
       calls.set(request.correlationId, call + 1);

@@ -1,12 +1,13 @@
 /**
  * The worker as a process: configuration, signals, exit code. Exit 0 after a drain; 1 unexpected; 2 configuration, or
- * a schema the worker cannot work with.
+ * a schema the worker cannot work with. With --check see check.ts.
  */
 import { Runtime } from '@temporalio/worker';
 import { ConfigError, readWorkerConfig, type WorkerConfig } from '../config.ts';
 import type { Generator } from '../generators/generator.ts';
 import { createLogger } from '../log.ts';
 import { readVersion } from '../version.ts';
+import { check } from './check.ts';
 import { startWorker } from './run.ts';
 import { temporalLogger } from './temporal-logger.ts';
 
@@ -15,7 +16,9 @@ const LEAVE_MS = 500;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
-async function run(env: Env, makeGenerator: (config: WorkerConfig) => Generator): Promise<void> {
+type MakeGenerator = (config: WorkerConfig) => Generator;
+
+async function run(env: Env, makeGenerator: MakeGenerator): Promise<number> {
   const config = readWorkerConfig(env);
   const version = readVersion(env);
   const log = createLogger(config.log, { process: 'worker', version });
@@ -51,11 +54,24 @@ async function run(env: Env, makeGenerator: (config: WorkerConfig) => Generator)
   const worker = await starting;
   await worker.ended;
   log.info('worker stopped');
+  return 0;
 }
 
-export function runWorkerProcess(env: Env, makeGenerator: (config: WorkerConfig) => Generator): void {
-  run(env, makeGenerator).then(
-    () => process.exit(0),
+async function runCheck(env: Env, makeGenerator: MakeGenerator, probe: boolean): Promise<number> {
+  const config = readWorkerConfig(env);
+  const print = (line: string): void => void process.stdout.write(`${line}\n`);
+  return check(config, makeGenerator(config), { probe, print });
+}
+
+/** @param asked null = work; else only look, with or without a generation. */
+export function runWorkerProcess(
+  env: Env,
+  makeGenerator: MakeGenerator,
+  asked: { readonly probe: boolean } | null = null,
+): void {
+  const running = asked === null ? run(env, makeGenerator) : runCheck(env, makeGenerator, asked.probe);
+  running.then(
+    (code) => process.exit(code),
     (error: unknown) => {
       if (error instanceof ConfigError) {
         process.stderr.write(`${error.message}\n`);

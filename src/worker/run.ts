@@ -1,13 +1,14 @@
 /** The worker: takes work from the task queue until it is told to stop, then gives back what it cannot finish. */
 import { NativeConnection, Worker } from '@temporalio/worker';
-import type { Logger } from 'pino';
 import { createActivities } from '../activities/index.ts';
 import { openDatabase, describeDatabase, type DatabasePool } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import { ConfigError, type WorkerConfig } from '../config.ts';
 import type { Generator } from '../generators/generator.ts';
 import { startHealth } from '../health.ts';
+import type { Logger } from '../log.ts';
 import { workflowBundle } from '../workflow-bundle.ts';
+import { ProviderState } from './provider-state.ts';
 
 export interface WorkerDeps {
   readonly config: WorkerConfig;
@@ -33,10 +34,11 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
       log.warn({ err: error }, 'an idle database connection was lost; the pool replaces it');
     },
   });
+  const provider = new ProviderState(generator, log);
   let connection: NativeConnection | undefined;
   try {
-    await requireSchema(database, config.database.url);
-    await generator.check();
+    // Schema faults end the start; a provider that is away or refuses does not: requests wait for it, uncounted.
+    await Promise.all([requireSchema(database, config.database.url), provider.look()]);
     connection = await NativeConnection.connect(config.temporal.connection);
     const worker = await Worker.create({
       connection,
@@ -45,7 +47,16 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
       // On Cloud Run the SDK's default is 1@localhost for every instance.
       identity: `worker@${process.pid.toString()}@${deps.version}`,
       workflowBundle: await workflowBundle(config.workflowBundle),
-      activities: createActivities({ database, generator, generatorTimeoutMs: config.generatorTimeoutMs, log }),
+      activities: createActivities({
+        database,
+        generator,
+        generatorTimeoutMs: config.generatorTimeoutMs,
+        mediaTimeoutMs: config.mediaTimeoutMs,
+        log,
+        onProvider: (failure) => {
+          provider.report(failure);
+        },
+      }),
       maxConcurrentActivityTaskExecutions: config.activitySlots,
       maxCachedWorkflows: config.maxCachedWorkflows,
       shutdownGraceTime: config.shutdownGraceMs,
@@ -58,7 +69,7 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
             port: config.port,
             version: deps.version,
             live: () => worker.getState() !== 'FAILED',
-            ready: () => readiness(worker, database),
+            ready: () => readiness(worker, database, provider),
           });
     const opened = connection;
     const ended = worker.run().finally(async () => {
@@ -101,18 +112,24 @@ async function requireSchema(database: DatabasePool, url: string): Promise<void>
   ]);
 }
 
-/** Ready = polling, and the database answers. */
+/** Ready = polling, the database answers, and the provider does not refuse these settings. */
 async function readiness(
   worker: Worker,
   database: DatabasePool,
+  provider: ProviderState,
 ): Promise<{ ok: boolean; checks: Record<string, string> }> {
   const polling = worker.getState() === 'RUNNING';
   const database_ = await schemaFaults(database).then(
     (faults) => (faults.length === 0 ? 'ok' : 'schema does not fit'),
     () => 'no answer',
   );
+  provider.lookAgainIfDue();
   return {
-    ok: polling && database_ === 'ok',
-    checks: { polling: polling ? 'ok' : worker.getState().toLowerCase(), database: database_ },
+    ok: polling && database_ === 'ok' && provider.ready,
+    checks: {
+      polling: polling ? 'ok' : worker.getState().toLowerCase(),
+      database: database_,
+      provider: provider.word,
+    },
   };
 }

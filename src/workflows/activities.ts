@@ -28,6 +28,34 @@ export function generationActivity(summary: string): ActivityInterfaceFor<Pick<W
   });
 }
 
+/** As generationActivity: a provider may answer a request for a medium with the medium itself. */
+export function mediumActivity(summary: string): ActivityInterfaceFor<Pick<WorkerActivities, 'startMedium'>> {
+  return proxyActivities<Pick<WorkerActivities, 'startMedium'>>({
+    startToCloseTimeout: '31 minutes',
+    heartbeatTimeout: '30 seconds',
+    retry: { ...WITHOUT_END, maximumAttempts: MAX_INFRASTRUCTURE_TRIES },
+    summary,
+  });
+}
+
+/**
+ * Each look at the provider is a try of one activity, so that the wait between is Temporal's own: no slot is held, no
+ * history grows (3 events for any number of looks) and a look is 1 billed action, where timer and activity were 2.
+ * `limitMs` bounds the looks together; then the attempt counts as failed.
+ */
+export function awaitActivity(
+  summary: string,
+  limitMs: number,
+): ActivityInterfaceFor<Pick<WorkerActivities, 'awaitMedium'>> {
+  return proxyActivities<Pick<WorkerActivities, 'awaitMedium'>>({
+    startToCloseTimeout: '60 seconds',
+    scheduleToCloseTimeout: limitMs,
+    // Where the provider does not say when to ask again.
+    retry: { initialInterval: '5 seconds', backoffCoefficient: 1.5, maximumInterval: '30 seconds' },
+    summary,
+  });
+}
+
 /** No limit on the wait for a bridge: a letter stays visible as an open run until one has published it. */
 export function bridgeActivities(summary: string): ActivityInterfaceFor<BridgeActivities> {
   return proxyActivities<BridgeActivities>({

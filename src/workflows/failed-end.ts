@@ -4,7 +4,7 @@ import { ActivityFailure, ApplicationFailure, CancellationScope, workflowInfo } 
 import type { FailureCode, QuietFailureCode } from '../contract/failure.ts';
 import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
 import type { Stage } from '../contract/status.ts';
-import type { FencedResult, ProcessInput } from '../contract/workflow-io.ts';
+import type { FencedResult, ProcessInput, SpentUsage } from '../contract/workflow-io.ts';
 import { rowActivities } from './activities.ts';
 import { sendDeadLetter } from './dead-letter.ts';
 import type { ProgressTracker } from './progress.ts';
@@ -14,6 +14,8 @@ export interface End {
   readonly message: string;
   readonly stage: Stage;
   readonly attempts: number;
+  /** By failed attempts. */
+  readonly spent?: SpentUsage | null;
   readonly rowIsOurs: boolean;
 }
 
@@ -32,6 +34,7 @@ export async function endInFailure(input: ProcessInput, progress: ProgressTracke
       failures: end.attempts,
       workflowId,
       runId,
+      ...(end.spent ? { spent: end.spent } : {}),
     });
   });
   progress.says(`Failed in ${end.stage}: ${end.code}`);

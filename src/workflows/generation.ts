@@ -1,136 +1,124 @@
-/** The retry policy: one activity per attempt, a timer with a summary between, so that each failure is history. */
-import { ActivityFailure, ApplicationFailure, isCancellation, sleep, TimeoutFailure } from '@temporalio/workflow';
+/** The stages that a provider is paid for: the script, then each medium that was asked for and is offered. */
+import { CancellationScope, sleep } from '@temporalio/workflow';
 import type { FailureCode, QuietFailureCode } from '../contract/failure.ts';
-import { GENERATION_FAILURE, type GenerationFailureDetail } from '../contract/generation-failure.ts';
-import { waitAfterMs, type RetryPolicy } from '../contract/retry-policy.ts';
-import type { GenerateInput, GenerationResult } from '../contract/workflow-io.ts';
-import { generationActivity } from './activities.ts';
-
-export interface Observer {
-  /** Counted failures so far. */
-  failed(failures: number, message: string): void;
-  says(text: string): void;
-}
+import type { Stage } from '../contract/status.ts';
+import {
+  MEDIA,
+  type GenerationResult,
+  type MadeMedium,
+  type Medium,
+  type Ownership,
+  type ProcessInput,
+} from '../contract/workflow-io.ts';
+import { awaitActivity, generationActivity, mediumActivity, rowActivities } from './activities.ts';
+import { endAsRefused, refuseUnlessWritten } from './failed-end.ts';
+import { inWords } from './in-words.ts';
+import type { ProgressTracker } from './progress.ts';
+import { withRetries, type Counts, type Tried } from './retries.ts';
 
 export type Generated =
-  | { readonly kind: 'generated'; readonly result: GenerationResult; readonly failures: number }
-  | { readonly kind: 'failed'; readonly code: FailureCode; readonly message: string; readonly failures: number }
+  | ({ readonly kind: 'generated'; readonly result: GenerationResult } & Counts)
+  | ({ readonly kind: 'failed'; readonly stage: Stage; readonly code: FailureCode; readonly message: string } & Counts)
   | { readonly kind: 'not-ours'; readonly code: QuietFailureCode; readonly message: string };
 
-type Verdict =
-  | { readonly kind: 'counted'; readonly message: string }
-  | { readonly kind: 'unavailable'; readonly message: string; readonly retryAfterMs: number }
-  | { readonly kind: 'again'; readonly message: string }
-  | { readonly kind: 'dead'; readonly code: FailureCode; readonly message: string; readonly counts: boolean }
-  | { readonly kind: 'not-ours'; readonly code: QuietFailureCode; readonly message: string };
+const NOTHING: Counts = { failures: 0, spent: null };
 
-/** The provider's waits are at least this part of maxAgeMs, which bounds the history to 500 rounds (of 51,200 events). */
-const MAX_UNAVAILABLE_ROUNDS = 500;
+export async function generate(input: ProcessInput, owner: Ownership, progress: ProgressTracker): Promise<Generated> {
+  progress.stage('script_generation');
+  const script = await withRetries(
+    { doing: 'Writing the script', policy: input.retry, before: NOTHING, observer: progress },
+    ({ number: attempt, failures, words }) =>
+      generationActivity(`Write the script, ${words}`).generateContent({
+        ...owner,
+        request: input.request,
+        attempt,
+        failures,
+      }),
+  );
+  if (script.kind !== 'done') return ended(script, 'script_generation');
 
-export async function generateWithRetries(
-  input: Omit<GenerateInput, 'attempt' | 'failures'>,
-  policy: RetryPolicy,
-  observer: Observer,
-): Promise<Generated> {
-  let failures = 0;
-  let unavailableSince: number | null = null;
-  let unavailableRounds = 0;
-  for (;;) {
-    const attempt = failures + 1;
-    const ofAll = `attempt ${String(attempt)} of ${String(policy.maxAttempts)}`;
-    observer.says(`Writing the script, ${ofAll}`);
-    let verdict: Verdict;
-    try {
-      const result = await generationActivity(`Write the script, ${ofAll}`).generateContent({
-        ...input,
+  let result = script.value;
+  let counts: Counts = script;
+  const wanted = wantedMedia(input, result);
+  if (wanted.length > 0) await storeScript(input, owner, progress, result, counts.failures);
+  for (const medium of wanted) {
+    progress.stage(`${medium}_generation`);
+    const made = await makeMedium(input, owner, progress, medium, counts);
+    if (made.kind !== 'done') return ended(made, `${medium}_generation`);
+    counts = made;
+    result = withMedium(result, medium, made.value);
+  }
+  return { kind: 'generated', result, failures: counts.failures, spent: counts.spent };
+}
+
+function ended(tried: Exclude<Tried<unknown>, { kind: 'done' }>, stage: Stage): Generated {
+  return tried.kind === 'failed' ? { ...tried, stage } : tried;
+}
+
+/** Asked for, offered, and not made together with the script. What is not offered, request_metadata names. */
+function wantedMedia(input: ProcessInput, result: GenerationResult): Medium[] {
+  return MEDIA.filter(
+    (medium) =>
+      input.request.requestedModalities.includes(medium) &&
+      result.offers?.includes(medium) === true &&
+      !result.delivered.includes(medium),
+  );
+}
+
+/** Not cancellable, as every write of what is paid for. */
+async function storeScript(
+  input: ProcessInput,
+  owner: Ownership,
+  progress: ProgressTracker,
+  { scriptText }: GenerationResult,
+  failures: number,
+): Promise<void> {
+  const written = await CancellationScope.nonCancellable(() =>
+    rowActivities('Store the script').storeScript({ ...owner, scriptText, failures }),
+  ).catch((error: unknown) => endAsRefused(input, progress, error, 'script_generation', failures));
+  refuseUnlessWritten(written);
+}
+
+function makeMedium(
+  input: ProcessInput,
+  owner: Ownership,
+  progress: ProgressTracker,
+  medium: Medium,
+  before: Counts,
+): Promise<Tried<MadeMedium>> {
+  return withRetries(
+    { doing: `Asking for the ${medium}`, policy: input.retry, before, observer: progress },
+    async ({ number: attempt, failures, words }) => {
+      const started = await mediumActivity(`Ask for the ${medium}, ${words}`).startMedium({
+        ...owner,
+        request: input.request,
+        medium,
         attempt,
         failures,
       });
-      return { kind: 'generated', result, failures };
-    } catch (error) {
-      if (isCancellation(error)) throw error;
-      verdict = judge(error);
-    }
-    switch (verdict.kind) {
-      case 'not-ours':
-        return verdict;
-      case 'dead':
-        if (verdict.counts) failures += 1;
-        observer.failed(failures, verdict.message);
-        return { kind: 'failed', code: verdict.code, message: verdict.message, failures };
-      case 'again':
-        observer.says(`Waiting for the database, ${ofAll}`);
-        break;
-      case 'counted': {
-        failures += 1;
-        unavailableSince = null;
-        observer.failed(failures, verdict.message);
-        if (failures >= policy.maxAttempts) {
-          return { kind: 'failed', code: 'attempts_exhausted', message: verdict.message, failures };
-        }
-        const next = `attempt ${String(failures + 1)} of ${String(policy.maxAttempts)}`;
-        await pause(waitAfterMs(policy, failures), next, observer);
-        break;
-      }
-      case 'unavailable': {
-        if (unavailableSince === null) unavailableRounds = 0;
-        unavailableSince ??= Date.now();
-        unavailableRounds += 1;
-        const left = unavailableSince + policy.maxAgeMs - Date.now();
-        observer.failed(failures, verdict.message);
-        if (left <= 0) return { kind: 'failed', code: 'provider_unavailable', message: verdict.message, failures };
-        const wait = Math.max(
-          waitAfterMs(policy, unavailableRounds),
-          verdict.retryAfterMs,
-          policy.maxAgeMs / MAX_UNAVAILABLE_ROUNDS,
-        );
-        await pause(Math.min(wait, left), `${ofAll}, provider unavailable,`, observer);
-        break;
-      }
-      default:
-        verdict satisfies never;
-    }
-  }
+      if (started.kind === 'made') return started.made;
+      const { statusUrl, retryAfterMs, limitMs } = started;
+      progress.says(`The provider makes the ${medium}, ${words}`);
+      await sleep(Math.ceil(retryAfterMs), { summary: `first look at the ${medium} in ${inWords(retryAfterMs)}` });
+      return awaitActivity(`Wait for the ${medium}, ${words}`, limitMs).awaitMedium({
+        ...owner,
+        medium,
+        statusUrl,
+        failures,
+      });
+    },
+  );
 }
 
-async function pause(milliseconds: number, what: string, observer: Observer): Promise<void> {
-  const summary = `${what} in ${inWords(milliseconds)}`;
-  observer.says(`Waiting: ${summary}`);
-  await sleep(Math.ceil(milliseconds), { summary });
-}
-
-function inWords(milliseconds: number): string {
-  if (milliseconds < 10_000) return `${String(Math.round(milliseconds / 100) / 10)} s`;
-  return milliseconds < 120_000
-    ? `${String(Math.round(milliseconds / 1_000))} s`
-    : `${String(Math.round(milliseconds / 60_000))} min`;
-}
-
-function judge(error: unknown): Verdict {
-  if (!(error instanceof ActivityFailure)) throw error;
-  const { cause } = error;
-  // Workers were lost, one after the other, on this one attempt.
-  if (cause instanceof TimeoutFailure) return { kind: 'counted', message: `worker lost: ${cause.message}` };
-  if (!(cause instanceof ApplicationFailure)) return { kind: 'counted', message: cause?.message ?? error.message };
-  const detail = cause.details?.[0] as GenerationFailureDetail | undefined;
-  const message = `${detail?.code ?? cause.type ?? 'unknown'}: ${cause.message}`;
-  switch (cause.type) {
-    case GENERATION_FAILURE.unavailable:
-      return { kind: 'unavailable', message, retryAfterMs: detail?.retryAfterMs ?? 0 };
-    case GENERATION_FAILURE.database:
-    case GENERATION_FAILURE.shutdown:
-      return { kind: 'again', message };
-    case GENERATION_FAILURE.permanent:
-      return { kind: 'dead', code: 'generation_failed', message, counts: true };
-    case GENERATION_FAILURE.tooLarge:
-      return { kind: 'dead', code: 'result_too_large', message, counts: true };
-    case GENERATION_FAILURE.databaseRejected:
-      return { kind: 'dead', code: 'database_rejected', message, counts: false };
-    case GENERATION_FAILURE.rowAlreadyTerminal:
-      return { kind: 'not-ours', code: 'row_already_terminal', message };
-    case GENERATION_FAILURE.rowLost:
-      return { kind: 'not-ours', code: 'row_lost', message };
-    default:
-      return { kind: 'counted', message };
-  }
+function withMedium(result: GenerationResult, medium: Medium, made: MadeMedium): GenerationResult {
+  const media =
+    medium === 'audio'
+      ? { ...result.media, audioUrl: made.url }
+      : { ...result.media, videoUrl: made.url, thumbnailUrl: made.thumbnailUrl };
+  return {
+    ...result,
+    media,
+    delivered: [...result.delivered, medium],
+    ...(made.usage === null ? {} : { mediaUsage: { ...result.mediaUsage, [medium]: made.usage } }),
+  };
 }

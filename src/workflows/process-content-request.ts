@@ -3,7 +3,7 @@ import { CancellationScope, isCancellation, workflowInfo } from '@temporalio/wor
 import type { ProcessInput, ProcessResult } from '../contract/workflow-io.ts';
 import { rowActivities } from './activities.ts';
 import { endAsRefused, endInFailure, quiet, refuseUnlessWritten } from './failed-end.ts';
-import { generateWithRetries } from './generation.ts';
+import { generate } from './generation.ts';
 import { trackProgress } from './progress.ts';
 
 export async function processContentRequest(input: ProcessInput): Promise<ProcessResult> {
@@ -43,24 +43,17 @@ export async function processContentRequest(input: ProcessInput): Promise<Proces
         rowIsOurs: false,
       });
     case 'owned':
-      progress.stage('script_generation');
       break;
     default:
       return decision satisfies never;
   }
 
   try {
-    const generated = await generateWithRetries({ ...owner, request: input.request }, input.retry, progress);
+    const generated = await generate(input, owner, progress);
     if (generated.kind === 'not-ours') throw quiet(generated.code, generated.message);
     if (generated.kind === 'failed') {
-      const { code, message, failures: attempts } = generated;
-      return await endInFailure(input, progress, {
-        code,
-        message,
-        stage: 'script_generation',
-        attempts,
-        rowIsOurs: true,
-      });
+      const { code, message, stage, failures: attempts, spent } = generated;
+      return await endInFailure(input, progress, { code, message, stage, attempts, spent, rowIsOurs: true });
     }
     progress.stage('completion', 'Storing the result');
     // Not cancellable: the result is paid for, so a cancel from here on ends Completed.
@@ -70,6 +63,7 @@ export async function processContentRequest(input: ProcessInput): Promise<Proces
         result: generated.result,
         requestedModalities: input.request.requestedModalities,
         failures: generated.failures,
+        ...(generated.spent === null ? {} : { spent: generated.spent }),
       }),
     ).catch((error: unknown) => endAsRefused(input, progress, error, 'completion', generated.failures));
     refuseUnlessWritten(written);

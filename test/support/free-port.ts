@@ -10,3 +10,8 @@ export async function onFreePort<T>(start: (port: number) => Promise<T>): Promis
     }
   }
 }
+
+/** A port where nobody listens. */
+export function freePort(): Promise<number> {
+  return getPort({ host: '127.0.0.1' });
+}

@@ -10,7 +10,8 @@ import pg from 'pg';
 import pino from 'pino';
 import { createActivities } from '../../src/activities/index.ts';
 import { openDatabase, type DatabasePool } from '../../src/activities/db.ts';
-import type { DatabaseConfig } from '../../src/config.ts';
+import type { MediaDeps } from '../../src/activities/media.ts';
+import type { DatabaseConfig, GeneratorConfig } from '../../src/config.ts';
 import { NAMES, WORKFLOW, workflowId } from '../../src/contract/names.ts';
 import { parse } from '../../src/contract/message.ts';
 import type { RetryPolicy } from '../../src/contract/retry-policy.ts';
@@ -37,6 +38,8 @@ export interface Row {
   readonly completed_at: Date | null;
   readonly failed_at: Date | null;
   readonly script_text: string | null;
+  readonly video_url: string | null;
+  readonly thumbnail_url: string | null;
   readonly error_stage: string | null;
   readonly error_message: string | null;
   readonly error_details: Record<string, unknown> | null;
@@ -87,7 +90,15 @@ export function processInput(
   };
 }
 
-export async function startStack(options: { generatorTimeoutMs?: number } = {}): Promise<TestStack> {
+export interface StackOptions {
+  readonly generatorTimeoutMs?: number;
+  readonly mediaTimeoutMs?: number;
+  /** Under the script; the template unless given. */
+  readonly generator?: GeneratorConfig;
+  readonly onProvider?: MediaDeps['onProvider'];
+}
+
+export async function startStack(options: StackOptions = {}): Promise<TestStack> {
   const [postgres, temporal, workflowBundle] = await Promise.all([startPostgres(), startTestTemporal(), testBundle()]);
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   const template = await postgres.templateDatabase();
@@ -105,10 +116,12 @@ export async function startStack(options: { generatorTimeoutMs?: number } = {}):
     workflowBundle,
     activities: createActivities({
       database,
-      generator: scriptedGenerator(createGenerator('template'), script, (id) => {
+      generator: scriptedGenerator(createGenerator(options.generator ?? { kind: 'template' }), script, (id) => {
         counts.set(id, (counts.get(id) ?? 0) + 1);
       }),
       generatorTimeoutMs: options.generatorTimeoutMs ?? 5_000,
+      mediaTimeoutMs: options.mediaTimeoutMs ?? 20_000,
+      ...(options.onProvider === undefined ? {} : { onProvider: options.onProvider }),
       log: pino({ level: 'silent' }),
     }),
   });

@@ -5,7 +5,8 @@ import getPort from 'get-port';
 import pg from 'pg';
 import { classify, type Failure } from '../../src/activities/classify.ts';
 import { DatabaseError } from '../../src/activities/db.ts';
-import { GeneratorError } from '../../src/generators/generator.ts';
+import { GeneratorError, HttpStatusError } from '../../src/generators/generator.ts';
+import { IncompleteAnswerError } from '../../src/generators/provider-http.ts';
 
 const database = (sqlState: string): DatabaseError => {
   const cause = new pg.DatabaseError('text', 4, 'error');
@@ -24,6 +25,7 @@ const unavailable = (code: string, retryAfterMs: number | null = null): Failure 
 });
 const transient = (code: string): Failure => ({ kind: 'transient', code });
 const permanent = (code: string): Failure => ({ kind: 'permanent', code });
+const configuration = (code: string): Failure => ({ kind: 'configuration', code });
 const UNKNOWN = transient('unknown');
 
 function table(cases: Readonly<Record<string, readonly [error: unknown, meaning: Failure]>>): void {
@@ -95,10 +97,12 @@ describe('classify: what the generator says itself', () => {
 describe('classify: HTTP', () => {
   const WAITED_FOR = [429, 503];
   const OF_THE_MOMENT = [408, 409, 500, 501, 502, 504, 529, 599];
-  const FOR_GOOD = [400, 401, 402, 403, 404, 405, 410, 411, 413, 415, 422, 451, 499];
+  const OF_THE_SETTINGS = [301, 302, 307, 308, 401, 402, 403, 404, 405, 407];
+  const FOR_GOOD = [400, 410, 411, 413, 415, 422, 451, 499];
   for (const [statuses, meaning] of [
     [WAITED_FOR, unavailable],
     [OF_THE_MOMENT, transient],
+    [OF_THE_SETTINGS, configuration],
     [FOR_GOOD, permanent],
   ] as const) {
     for (const status of statuses) {
@@ -113,12 +117,18 @@ describe('classify: HTTP', () => {
       const { kind, code } = classify(http(status));
       assert.equal(code, `http_${String(status)}`);
       assert.equal(kind === 'unavailable', WAITED_FOR.includes(status));
-      assert.equal(kind === 'permanent', status < 500 && ![408, 409, 429].includes(status));
+      assert.equal(kind === 'configuration', OF_THE_SETTINGS.includes(status));
+      assert.equal(kind === 'permanent', status < 500 && ![408, 409, 429, ...OF_THE_SETTINGS].includes(status));
     }
   });
 
   table({
-    'a status further down': [fetchFailed(http(404)), permanent('http_404')],
+    'a status further down': [fetchFailed(http(404)), configuration('http_404')],
+    'a provider that asks to wait': [new HttpStatusError(429, '', 7_000), unavailable('http_429', 7_000)],
+    'a provider that asks to wait after a fault of its own: counted all the same': [
+      new HttpStatusError(500, '', 7_000),
+      transient('http_500'),
+    ],
     'a status in words, as gRPC has it': [Object.assign(new Error('text'), { status: 'UNAVAILABLE' }), UNKNOWN],
   });
 });
@@ -138,6 +148,18 @@ describe('classify: the network', () => {
       }
     });
   }
+
+  for (const code of [
+    ...['CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT', 'SELF_SIGNED_CERT_IN_CHAIN', 'EPROTO'],
+    ...['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'ERR_TLS_CERT_ALTNAME_INVALID', 'ERR_SSL_WRONG_VERSION_NUMBER'],
+  ]) {
+    it(`${code}: configuration`, () => assert.deepEqual(classify(fetchFailed(errno(code))), configuration(code)));
+  }
+
+  it('an answer that broke off counts, although its cause is a lost connection', () => {
+    const error = new IncompleteAnswerError('half', { cause: errno('UND_ERR_SOCKET') });
+    assert.deepEqual(classify(error), transient('incomplete_answer'));
+  });
 
   it('what fetch really throws where nobody listens', async () => {
     const error: unknown = await fetch(`http://127.0.0.1:${String(await getPort())}/`).catch(
@@ -182,7 +204,7 @@ describe('classify: anything else is counted, and tried again', () => {
     'an error that is its own cause': [self, UNKNOWN],
     'a circle with something to say': [
       Object.assign(new Error('x', { cause: circle }), { status: 404 }),
-      permanent('http_404'),
+      configuration('http_404'),
     ],
     'a getter that throws': [getter, UNKNOWN],
     'a proxy that throws': [proxy, UNKNOWN],

@@ -76,7 +76,8 @@ describe('config: defaults', () => {
       connectTimeoutMs: 5_000,
       statementTimeoutMs: 10_000,
     });
-    assert.equal(config.generator, 'template');
+    assert.deepEqual(config.generator, { kind: 'template' });
+    assert.equal(config.mediaTimeoutMs, 1_800_000);
     assert.equal(config.generatorTimeoutMs, 180_000);
     assert.equal(config.activitySlots, 20);
     assert.equal(config.maxCachedWorkflows, 200);
@@ -213,6 +214,73 @@ describe('config: DATABASE_URL', () => {
   }
 });
 
+const GEMINI: Env = { GENERATOR: 'gemini', GEMINI_MODEL: 'gemini-2.5-flash', GOOGLE_CLOUD_PROJECT: NAMES.project };
+const HTTP: Env = { GENERATOR: 'http', GENERATOR_URL: 'https://provider.internal/v1', SECRET_KEY: 'k'.repeat(32) };
+
+/** A generator's settings are required only of the generator that is chosen. */
+const GENERATOR_RULES = [
+  { name: 'GEMINI_MODEL', worker: true, bad: { ...GEMINI, GEMINI_MODEL: '' }, good: GEMINI },
+  {
+    name: 'GEMINI_MODEL',
+    worker: true,
+    bad: { ...GEMINI, GEMINI_MODEL: 'gemini 2.5' },
+    good: { ...GEMINI, GEMINI_MODEL: 'publishers/google/models/gemini-2.5-flash' },
+  },
+  {
+    name: 'GOOGLE_CLOUD_PROJECT',
+    worker: true,
+    bad: { ...GEMINI, GOOGLE_CLOUD_PROJECT: '' },
+    good: { ...GEMINI, GOOGLE_CLOUD_PROJECT: '', GEMINI_API_KEY: 'AIza' },
+  },
+  {
+    name: 'GEMINI_LOCATION',
+    worker: true,
+    bad: { ...GEMINI, GEMINI_LOCATION: 'us_central1' },
+    good: { ...GEMINI, GEMINI_LOCATION: 'global' },
+  },
+  {
+    name: 'GEMINI_INPUT_PRICE',
+    worker: true,
+    bad: { ...GEMINI, GEMINI_OUTPUT_PRICE: '2.5' },
+    good: { ...GEMINI, GEMINI_OUTPUT_PRICE: '2.5', GEMINI_INPUT_PRICE: '0.3' },
+  },
+  {
+    name: 'GEMINI_BASE_URL',
+    worker: true,
+    bad: { ...GEMINI, GEMINI_BASE_URL: 'http://proxy.internal:8080' },
+    good: { ...GEMINI, GEMINI_BASE_URL: 'http://127.0.0.1:8080' },
+  },
+  { name: 'GEMINI_SAFETY', worker: true, bad: { GEMINI_SAFETY: 'none' }, good: { GEMINI_SAFETY: 'HIGH' } },
+  { name: 'GENERATOR_URL', worker: true, bad: { ...HTTP, GENERATOR_URL: '' }, good: HTTP },
+  {
+    name: 'GENERATOR_URL',
+    worker: true,
+    bad: { ...HTTP, GENERATOR_URL: 'http://provider.internal/v1' },
+    good: { ...HTTP, GENERATOR_URL: 'http://[::1]:8080/v1' },
+  },
+  {
+    name: 'GENERATOR_URL',
+    worker: true,
+    bad: { ...HTTP, GENERATOR_URL: 'https://user:hunter2@provider.internal/v1' },
+    good: HTTP,
+  },
+  { name: 'GENERATOR_URL', worker: true, bad: { ...HTTP, GENERATOR_URL: 'provider.internal' }, good: HTTP },
+  { name: 'SECRET_KEY', worker: true, bad: { ...HTTP, SECRET_KEY: '' }, good: { ...HTTP, SECRET_KEY: 'k'.repeat(32) } },
+  { name: 'SECRET_KEY', worker: true, bad: { ...HTTP, SECRET_KEY: 'k'.repeat(31) }, good: HTTP },
+  {
+    name: 'SECRET_KEY',
+    worker: true,
+    bad: { ...HTTP, ALGORITHM: 'HS512', SECRET_KEY: 'k'.repeat(63) },
+    good: { ...HTTP, ALGORITHM: 'HS512', SECRET_KEY: 'k'.repeat(64) },
+  },
+  {
+    name: 'ALGORITHM',
+    worker: true,
+    bad: { ...HTTP, ALGORITHM: 'RS256' },
+    good: { GENERATOR: 'template', ALGORITHM: 'RS256' },
+  },
+] as const satisfies readonly { name: string; worker: true; bad: Env; good: Env }[];
+
 describe('config: rules between settings', () => {
   // Each rule: broken by `bad`, and its twin `good` differs by the smallest step that mends it.
   const rules: { name: string; worker?: true; bad: Env; good: Env }[] = [
@@ -265,7 +333,8 @@ describe('config: rules between settings', () => {
       bad: { CORS_ORIGINS: 'here' },
       good: { CORS_ORIGINS: '["http://localhost:3000", "https://a.example"]' },
     },
-    { name: 'GENERATOR', worker: true, bad: { GENERATOR: 'gemini' }, good: { GENERATOR: 'template' } },
+    { name: 'GENERATOR', worker: true, bad: { GENERATOR: 'gpt' }, good: { GENERATOR: 'template' } },
+    ...GENERATOR_RULES,
     {
       name: 'TEMPORAL_TLS_CLIENT_CERT_*',
       bad: { TEMPORAL_TLS_CLIENT_CERT_DATA: 'c' },

@@ -78,7 +78,7 @@ describe('generateContent', () => {
           database,
           generator: {
             name: 'fake',
-            check: () => Promise.resolve(),
+            check: () => Promise.resolve('fake'),
             generate: (_, context) => {
               calls.push(context);
               return generate(context);

@@ -19,7 +19,7 @@ const REQUEST: ContentRequest = {
   preferredModality: 'video',
 };
 
-const generator = createGenerator('template');
+const generator = createGenerator({ kind: 'template' });
 
 function generate(
   change: Partial<ContentRequest> = {},
@@ -176,7 +176,9 @@ describe('template generator', () => {
     await assert.rejects(generate({}, { signal: AbortSignal.abort(reason) }), reason);
   });
 
-  it('can be checked', () => generator.check());
+  it('can be checked', async () => {
+    assert.equal(await generator.check(AbortSignal.timeout(1_000)), 'works offline');
+  });
 });
 
 describe('GeneratorError', () => {

@@ -1,0 +1,196 @@
+/** One call of the provider inside an activity: its limit of time, its heartbeats, and what its failure means. */
+import { ApplicationFailure, CancelledFailure, Context } from '@temporalio/activity';
+import type { Logger } from 'pino';
+import {
+  GENERATION_FAILURE,
+  type GenerationFailureDetail,
+  type GenerationFailureType,
+} from '../contract/generation-failure.ts';
+import type { FencedResult, Ownership } from '../contract/workflow-io.ts';
+import { GeneratorError, type GenerationContext, type Generator } from '../generators/generator.ts';
+import { classify, type Failure } from './classify.ts';
+import { countFailure } from './content-requests.ts';
+import type { Database } from './db.ts';
+
+/**
+ * Each heartbeat that reaches the server is a billed action and brings news of a cancel. None before 10 s: a short
+ * generation costs none. After that the SDK sends one per 24 s at the most (0.8 x heartbeatTimeout).
+ */
+const HEARTBEAT_MS = 10_000;
+
+export interface ProviderDeps {
+  readonly database: Database;
+  readonly generator: Generator;
+  /** A generation that is slower is a counted failure, so that a hanging provider cannot hold a request for ever. */
+  readonly generatorTimeoutMs: number;
+  readonly log: Logger;
+  /** Told after each call how it ended; null = it was answered. The worker's readiness listens. */
+  readonly onProvider?: (failure: Failure | null) => void;
+}
+
+export interface CountedCall extends Ownership {
+  readonly attempt: number;
+  readonly failures: number;
+}
+
+/** Calls, and turns every way to fail into what the workflow does next. A counted failure is written to the row. */
+export async function callProvider<T>(
+  deps: ProviderDeps,
+  input: CountedCall,
+  call: (context: GenerationContext) => Promise<T>,
+): Promise<T> {
+  const context = Context.current();
+  const timeout = AbortSignal.timeout(deps.generatorTimeoutMs);
+  const signal = AbortSignal.any([context.cancellationSignal, timeout]);
+  const beat = setInterval(() => {
+    context.heartbeat();
+  }, HEARTBEAT_MS);
+  try {
+    const heartbeat = (detail?: unknown): void => context.heartbeat(detail);
+    const answer = await abortable(call({ attempt: input.attempt, signal, heartbeat }), signal);
+    deps.onProvider?.(null);
+    return answer;
+  } catch (error) {
+    if (context.cancellationSignal.aborted) throw await cancellation(context);
+    if (timeout.aborted) {
+      throw await counted(deps, input, 'generator_timeout', `no answer within ${String(deps.generatorTimeoutMs)} ms`);
+    }
+    throw await explained(deps, input, error);
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+/** A generator that ignores its signal must not hold the slot: the attempt ends with the signal. */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let onAbort: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+    };
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** A worker that is told to stop gives the attempt back uncounted; a cancel of the run is a cancellation. */
+export async function cancellation(context: Context): Promise<Error> {
+  const reason: unknown = await context.cancelled.catch((error: unknown) => error);
+  if (reason instanceof CancelledFailure && context.cancellationDetails?.workerShutdown !== true) return reason;
+  return ApplicationFailure.retryable('the worker was stopped during the generation', GENERATION_FAILURE.shutdown);
+}
+
+/** Permanent ends that have a code of their own in row and letter. */
+const PERMANENT_TYPES: Readonly<Record<string, GenerationFailureType>> = {
+  content_blocked: GENERATION_FAILURE.blocked,
+  result_too_large: GENERATION_FAILURE.tooLarge,
+};
+
+export async function explained(deps: ProviderDeps, input: CountedCall, error: unknown): Promise<Error> {
+  const verdict = classify(error);
+  const message = wordsOf(error);
+  const { code } = verdict;
+  const detail: GenerationFailureDetail = {
+    code,
+    retryAfterMs: verdict.kind === 'unavailable' ? verdict.retryAfterMs : null,
+    ...(error instanceof GeneratorError && error.usage !== undefined ? { usage: error.usage } : {}),
+  };
+  switch (verdict.kind) {
+    case 'transient':
+      deps.onProvider?.(verdict);
+      await noteFailure(deps, input);
+      return failure(GENERATION_FAILURE.transient, message, detail, error);
+    case 'permanent':
+      deps.onProvider?.(verdict);
+      await noteFailure(deps, input);
+      return failure(PERMANENT_TYPES[code] ?? GENERATION_FAILURE.permanent, message, detail, error);
+    case 'configuration':
+      deps.onProvider?.(verdict);
+      deps.log.error({ code, reason: message }, 'provider refuses this configuration: npm run worker -- --check tells');
+      return failure(GENERATION_FAILURE.unavailable, message, detail, error);
+    case 'unavailable':
+      deps.onProvider?.(verdict);
+      return failure(GENERATION_FAILURE.unavailable, message, detail, error);
+    case 'database':
+      return ApplicationFailure.retryable(message, GENERATION_FAILURE.database);
+    default:
+      return verdict satisfies never;
+  }
+}
+
+/** A counted failure: written to the row, and tried again by the workflow. */
+export async function counted(
+  deps: ProviderDeps,
+  input: CountedCall,
+  code: string,
+  message: string,
+): Promise<ApplicationFailure> {
+  await noteFailure(deps, input);
+  return failure(GENERATION_FAILURE.transient, message, { code, retryAfterMs: null });
+}
+
+/** A provider's library may throw anything, also what has no text; an error on top would escape the count. */
+function wordsOf(thrown: unknown): string {
+  try {
+    return String(thrown instanceof Error ? thrown.message : thrown);
+  } catch {
+    return 'what was thrown has no text';
+  }
+}
+
+/**
+ * retry_count as it happens. When the write fails, the report is late, not lost: the next attempt, completeRequest
+ * and failRequest all carry the workflow's own count.
+ */
+async function noteFailure(deps: ProviderDeps, input: CountedCall): Promise<void> {
+  try {
+    await countFailure(deps.database, input, input.failures + 1);
+  } catch (error) {
+    deps.log.warn({ err: error, rowId: input.rowId }, 'retry_count not written; the next write carries it');
+  }
+}
+
+export function refuseUnlessOurs(result: FencedResult): void {
+  switch (result.kind) {
+    case 'written':
+      return;
+    case 'row-already-terminal':
+      throw failure(GENERATION_FAILURE.rowAlreadyTerminal, `the row is ${result.status} already`, {
+        code: result.status,
+        retryAfterMs: null,
+      });
+    case 'row-lost':
+      throw failure(GENERATION_FAILURE.rowLost, 'the row is gone or another run owns it', {
+        code: 'row_lost',
+        retryAfterMs: null,
+      });
+    default:
+      result satisfies never;
+  }
+}
+
+/** Never retried by Temporal itself: the workflow counts and waits, so that each failure stands in the history. */
+export function failure(
+  type: GenerationFailureType,
+  message: string,
+  detail: GenerationFailureDetail,
+  cause?: unknown,
+): ApplicationFailure {
+  return ApplicationFailure.create({
+    type,
+    message: message.toWellFormed().slice(0, 2_000),
+    nonRetryable: true,
+    details: [detail],
+    ...(cause instanceof Error && cause.cause instanceof Error ? { cause: shortened(cause.cause) } : {}),
+  });
+}
+
+/** A provider's page of HTML as a message would pass Temporal's limit, and the failure itself would be lost. */
+function shortened(cause: Error): Error {
+  return Object.assign(new Error(cause.message.toWellFormed().slice(0, 2_000)), { name: cause.name, stack: '' });
+}

@@ -1,0 +1,67 @@
+/** Whether the provider works with this worker's settings, as its answers say; what readiness tells. */
+import { classify, type Failure } from '../activities/classify.ts';
+import type { Generator } from '../generators/generator.ts';
+import type { Logger } from '../log.ts';
+
+export type ProviderWord = 'ok' | 'not asked yet' | 'unavailable' | 'misconfigured';
+
+/** What is not well is looked at again so often, when somebody asks: readiness must come back without a request. */
+const LOOK_AGAIN_MS = 30_000;
+export const PROVIDER_CHECK_MS = 10_000;
+
+export class ProviderState {
+  readonly #generator: Generator;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  #word: ProviderWord = 'not asked yet';
+  #lookedAt = -Infinity;
+
+  constructor(generator: Generator, log: Logger, now: () => number = Date.now) {
+    this.#generator = generator;
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** An outage passes by itself and taking this worker away mends nothing: only a misconfiguration is not ready. */
+  get ready(): boolean {
+    return this.#word !== 'misconfigured';
+  }
+
+  get word(): ProviderWord {
+    return this.#word;
+  }
+
+  /** After each call of the provider; null = it was answered. */
+  report(failure: Failure | null): void {
+    // A refusal of one request, or a failure of one attempt, says nothing about the settings.
+    if (failure === null || failure.kind === 'permanent') this.#word = 'ok';
+    else if (failure.kind === 'configuration') this.#word = 'misconfigured';
+    else if (failure.kind === 'unavailable') this.#word = 'unavailable';
+  }
+
+  /** Asks the provider, and says in the log what is wrong. Never throws: a worker starts, and its requests wait. */
+  async look(): Promise<void> {
+    this.#lookedAt = this.#now();
+    try {
+      const found = await this.#generator.check(AbortSignal.timeout(PROVIDER_CHECK_MS));
+      this.report(null);
+      this.#log.info({ generator: this.#generator.name, found }, 'provider checked');
+    } catch (error) {
+      const failure = classify(error);
+      // The check sends nothing of a request's, so a refusal of it is one of the settings; and a check that failed in
+      // any other way leaves open whether a request would.
+      if (failure.kind === 'permanent' || failure.kind === 'configuration') this.#word = 'misconfigured';
+      else this.#word = 'unavailable';
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error({ generator: this.#generator.name, code: failure.code, reason }, 'provider check failed');
+    }
+  }
+
+  /** For whoever asks whether the worker is ready: starts another look where one is due, and does not wait for it. */
+  lookAgainIfDue(): void {
+    if (this.#word !== 'ok' && this.#now() - this.#lookedAt >= LOOK_AGAIN_MS) {
+      // Never rejects.
+      this.look().catch(() => undefined);
+    }
+  }
+}
