@@ -32,6 +32,12 @@ const ENDS: Readonly<Record<string, string>> = {
   'taken-over-after-failure': 'COMPLETED',
   cancelled: 'CANCELED',
   'row-lost': 'FAILED',
+  'content-blocked': 'FAILED',
+  'media-made': 'COMPLETED',
+  'media-awaited': 'COMPLETED',
+  'media-retried': 'COMPLETED',
+  'media-failed': 'FAILED',
+  'media-cancelled': 'CANCELED',
   'dead-letter': 'COMPLETED',
   rejection: 'COMPLETED',
 };

@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import type { WorkflowHandle } from '@temporalio/client';
 import { dlqIdOfRun } from '../../src/contract/dead-letter.ts';
 import { WORKFLOW, workflowId } from '../../src/contract/names.ts';
-import type { Progress, RejectInput } from '../../src/contract/workflow-io.ts';
+import type { Medium, Progress, RejectInput } from '../../src/contract/workflow-io.ts';
 import type { Step } from '../../src/dev/scripted-generator.ts';
 import { FAST_RETRY, processInput, type TestStack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -14,6 +14,7 @@ import { waitFor } from '../support/wait-for.ts';
 export type Scenario = (stack: TestStack) => Promise<WorkflowHandle>;
 
 const transient: Step = { kind: 'transient', code: 'http_500' };
+const pending: Step = { kind: 'pending' };
 const permanent: Step = { kind: 'permanent', code: 'safety_block' };
 
 function fresh(): { correlation_id: string; student_id: string; topic: string; grade_level: string } {
@@ -30,6 +31,21 @@ async function run(stack: TestStack, steps: readonly Step[], retry = FAST_RETRY)
   const fields = fresh();
   stack.script[fields.correlation_id] = steps;
   const handle = await stack.start(processInput(fields, { retry }));
+  await ended(handle);
+  return handle;
+}
+
+type MediaSteps = Readonly<Partial<Record<Medium, readonly Step[]>>>;
+
+/** A request for all media, of which the provider offers those that have steps. */
+async function startWithMedia(stack: TestStack, steps: MediaSteps): Promise<{ handle: WorkflowHandle }> {
+  const fields = { ...fresh(), requested_modalities: ['text', 'audio', 'video'] };
+  for (const [medium, each] of Object.entries(steps)) stack.script[`${fields.correlation_id}/${medium}`] = each;
+  return { handle: await stack.start(processInput(fields)) };
+}
+
+async function runWithMedia(stack: TestStack, steps: MediaSteps): Promise<WorkflowHandle> {
+  const { handle } = await startWithMedia(stack, steps);
   await ended(handle);
   return handle;
 }
@@ -105,6 +121,24 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const handle = await stack.start(input);
     await waitFor('the first failure', () => stack.calls(fields.correlation_id) === 1);
     await stack.query(`update content_requests set owner_token = 'somebody else' where id = $1`, [input.request.rowId]);
+    await ended(handle);
+    return handle;
+  },
+  'content-blocked': (stack) => run(stack, [{ kind: 'permanent', code: 'content_blocked' }]),
+  'media-made': (stack) => runWithMedia(stack, { audio: [{ kind: 'ok' }], video: [{ kind: 'ok' }] }),
+  'media-awaited': (stack) => runWithMedia(stack, { video: [pending, pending, { kind: 'ok' }] }),
+  'media-retried': (stack) =>
+    runWithMedia(stack, {
+      video: [{ kind: 'unavailable', code: 'http_503' }, pending, transient, pending, { kind: 'ok' }],
+    }),
+  'media-failed': (stack) =>
+    runWithMedia(stack, { audio: [{ kind: 'ok' }], video: [pending, { kind: 'permanent', code: 'content_blocked' }] }),
+  'media-cancelled': async (stack) => {
+    const { handle } = await startWithMedia(stack, { video: [pending] });
+    await waitFor('the provider works', async () =>
+      (await handle.query<Progress>('progress')).text.startsWith('The provider makes the video'),
+    );
+    await handle.cancel();
     await ended(handle);
     return handle;
   },

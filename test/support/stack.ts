@@ -59,6 +59,8 @@ export interface TestStack {
   readonly letters: ForwardDeadLetterInput[];
   /** Calls of the generator, by correlation_id. */
   calls(correlationId: string): number;
+  /** Slots of the worker that an activity holds now. */
+  activitiesRunning(): number;
   start(input: ProcessInput): Promise<WorkflowHandle>;
   /** As start, but the server skips what the run would only wait for; its history tells the virtual times. */
   startSkippingTime(input: ProcessInput): Promise<WorkflowHandle>;
@@ -148,6 +150,7 @@ export async function startStack(options: StackOptions = {}): Promise<TestStack>
     script,
     letters,
     calls: (correlationId) => counts.get(correlationId) ?? 0,
+    activitiesRunning: () => worker.getStatus().numInFlightActivities,
     start: (input) =>
       temporal.client.workflow.start(WORKFLOW.process, {
         taskQueue,
