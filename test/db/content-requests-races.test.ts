@@ -6,9 +6,12 @@ import {
   completeRequest,
   countFailure,
   failRequest,
+  markMedium,
   recordRequest,
   rejectRequest,
   startGeneration,
+  startMediumStage,
+  storeScript,
 } from '../../src/activities/content-requests.ts';
 import { DatabaseError, openDatabase } from '../../src/activities/db.ts';
 import type { RecordDecision, RecordRequestInput } from '../../src/contract/workflow-io.ts';
@@ -124,6 +127,10 @@ describe('races for a row', () => {
     const writes = {
       startGeneration: (rowId: string) => startGeneration(rows.database, zombie(rowId), 9),
       countFailure: (rowId: string) => countFailure(rows.database, zombie(rowId), 9),
+      storeScript: (rowId: string) => storeScript(rows.database, { ...zombie(rowId), scriptText: 'late', failures: 9 }),
+      startMediumStage: async (rowId: string) =>
+        (await startMediumStage(rows.database, zombie(rowId), 'video', 9)).written,
+      markMedium: (rowId: string) => markMedium(rows.database, zombie(rowId), 'video', 50),
       completeRequest: (rowId: string) => completeRequest(rows.database, completeInput(zombie(rowId), 9)),
       failRequest: (rowId: string) => failRequest(rows.database, failInput(zombie(rowId), 9)),
       cancelRequest: (rowId: string) => cancelRequest(rows.database, zombie(rowId)),

@@ -6,9 +6,12 @@ import {
   completeRequest,
   countFailure,
   failRequest,
+  markMedium,
   recordRequest,
   rejectRequest,
   startGeneration,
+  startMediumStage,
+  storeScript,
 } from '../../src/activities/content-requests.ts';
 import { DatabaseError, openDatabase, type Database } from '../../src/activities/db.ts';
 import { OPEN_STATUSES, STATUSES, TERMINAL_STATUSES, type Status } from '../../src/contract/status.ts';
@@ -21,6 +24,11 @@ const WRITES: Readonly<
 > = {
   startGeneration: { write: (database, owner) => startGeneration(database, owner, 1) },
   countFailure: { write: (database, owner) => countFailure(database, owner, 1) },
+  storeScript: { write: (database, owner) => storeScript(database, { ...owner, scriptText: 'script', failures: 0 }) },
+  startMediumStage: {
+    write: async (database, owner) => (await startMediumStage(database, owner, 'video', 0)).written,
+  },
+  markMedium: { write: (database, owner) => markMedium(database, owner, 'video', 50) },
   completeRequest: { own: 'completed', write: (database, owner) => completeRequest(database, completeInput(owner)) },
   failRequest: { own: 'failed', write: (database, owner) => failRequest(database, failInput(owner)) },
   cancelRequest: { own: 'cancelled', write: cancelRequest },
@@ -75,6 +83,78 @@ describe('content_requests', () => {
       }
     });
   }
+
+  describe('media', () => {
+    const look = async (owner: Ownership): Promise<unknown[]> => {
+      const row = await rows.row(owner.rowId);
+      return [row?.['status'], row?.['current_stage'], row?.['progress_percentage']];
+    };
+    const begun = async (): Promise<Ownership> => {
+      const owner = { rowId: await rows.insert({ owner_token: 'run-1' }), ownerToken: 'run-1' };
+      await startGeneration(rows.database, owner, 0);
+      await storeScript(rows.database, { ...owner, scriptText: 'script\0', failures: 0 });
+      return owner;
+    };
+
+    it('the script is in the row before the media are asked for, and comes back for them', async () => {
+      const owner = await begun();
+      assert.deepEqual(await look(owner), ['generating_script', 'script_generation', 50]);
+      const started = await startMediumStage(rows.database, owner, 'audio', 0);
+      assert.deepEqual(started, { written: { kind: 'written' }, scriptText: 'script\u{fffd}' });
+      assert.deepEqual(await look(owner), ['generating_video', 'audio_generation', 55]);
+    });
+
+    it('progress is a share of the medium, from anything that a provider may say, and never falls', async () => {
+      const owner = await begun();
+      await startMediumStage(rows.database, owner, 'video', 0);
+      for (const [said, expected] of [
+        [0, 65],
+        [50, 80],
+        [20, 80],
+        [NaN, 80],
+        [-7, 80],
+        [1e9, 95],
+        [Infinity, 95],
+      ] as const) {
+        assert.deepEqual(await markMedium(rows.database, owner, 'video', said), { kind: 'written' });
+        assert.deepEqual(await look(owner), ['processing_video', 'video_generation', expected], String(said));
+      }
+      await startMediumStage(rows.database, owner, 'video', 1);
+      assert.deepEqual(await look(owner), ['generating_video', 'video_generation', 95]);
+    });
+
+    it('a failed row keeps its script, and a run that takes it over begins without', async () => {
+      const owner = await begun();
+      await failRequest(rows.database, failInput(owner));
+      assert.equal((await rows.row(owner.rowId))?.['script_text'], 'script\u{fffd}');
+      await recordRequest(rows.database, recordInput(owner.rowId, 'run-2', { publishTime: '2126-01-01T00:00:00Z' }));
+      assert.equal((await rows.row(owner.rowId))?.['script_text'], null);
+    });
+
+    it('what was made, used and spent in vain stands in the metadata', async () => {
+      const owner = await begun();
+      const usage = { provider: 'http', model: 'm', inputTokens: 1, outputTokens: 2, costUsd: 0.5 };
+      const spent = { attempts: 2, inputTokens: null, outputTokens: 9, costUsd: 1.5 };
+      const input = completeInput(owner);
+      const media = { videoUrl: 'https://v', thumbnailUrl: 'https://t', audioUrl: 'https://a' };
+      const result = { ...input.result, media, delivered: ['text', 'video'], mediaUsage: { video: usage } };
+      await completeRequest(rows.database, { ...input, result, spent });
+      const row = await rows.row(owner.rowId);
+      assert.deepEqual([row?.['video_url'], row?.['thumbnail_url']], ['https://v', 'https://t']);
+      const metadata = row?.['request_metadata'] as Record<string, unknown>;
+      assert.equal(metadata['audio_url'], 'https://a');
+      assert.deepEqual(metadata['media_usage'], { video: usage });
+      assert.deepEqual(metadata['failed_attempts_usage'], spent);
+    });
+
+    it('a failed row says what was spent', async () => {
+      const owner = await begun();
+      const spent = { attempts: 1, inputTokens: 3, outputTokens: 9, costUsd: null };
+      await failRequest(rows.database, { ...failInput(owner), spent });
+      const details = (await rows.row(owner.rowId))?.['error_details'] as Record<string, unknown>;
+      assert.deepEqual(details['usage'], spent);
+    });
+  });
 
   describe('retry_count', () => {
     it('never falls, whichever write carries an older count', async () => {
