@@ -25,6 +25,9 @@ type Found =
 
 const WORD = { ok: 'ok      ', mend: 'WRONG   ', away: 'NO ANSWER', skipped: '–       ' } as const;
 const TEMPORAL_DEADLINE_MS = 10_000;
+const NOT_FOUND = 5;
+const PERMISSION_DENIED = 7;
+const UNAUTHENTICATED = 16;
 
 export async function check(config: WorkerConfig, generator: Generator, options: CheckOptions): Promise<0 | 1 | 2> {
   const [database, temporal, provider] = await Promise.all([
@@ -75,7 +78,10 @@ async function checkTemporal({ temporal }: WorkerConfig): Promise<Found> {
     );
     return { kind: 'ok', text: where };
   } catch (error) {
-    return { kind: 'away', text: `${where}: ${wordsOf(error)}` };
+    // gRPC's codes: an answer that is a refusal, which no wait mends.
+    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
+    const refused = code === NOT_FOUND || code === PERMISSION_DENIED || code === UNAUTHENTICATED;
+    return { kind: refused ? 'mend' : 'away', text: `${where}: ${wordsOf(error)}` };
   } finally {
     await connection?.close();
   }

@@ -15,7 +15,7 @@ import {
   type GenerationFailureDetail,
 } from '../../src/contract/generation-failure.ts';
 import type { GenerationResult } from '../../src/contract/workflow-io.ts';
-import { GeneratorError, type GenerationContext } from '../../src/generators/generator.ts';
+import { GeneratorError, HttpStatusError, type GenerationContext } from '../../src/generators/generator.ts';
 import { recordInput } from '../support/content-rows.ts';
 
 const RESULT: GenerationResult = {
@@ -228,6 +228,36 @@ describe('generateContent', () => {
         new GeneratorError('unavailable', 'http_429', 'x', { retryAfterMs: 7_000 }),
         'provider_unavailable',
         { code: 'http_429', retryAfterMs: 7_000 },
+        false,
+      ],
+      [
+        new GeneratorError('permanent', 'content_blocked', 'x', { usage: RESULT.usage }),
+        'content_blocked',
+        { code: 'content_blocked', retryAfterMs: null, usage: RESULT.usage },
+        true,
+      ],
+      [
+        new GeneratorError('permanent', 'result_too_large', 'x'),
+        'result_too_large',
+        { code: 'result_too_large', retryAfterMs: null },
+        true,
+      ],
+      [
+        new GeneratorError('configuration', 'no_credentials', 'x'),
+        'provider_unavailable',
+        { code: 'no_credentials', retryAfterMs: null },
+        false,
+      ],
+      [
+        new HttpStatusError(403, 'no role', null),
+        'provider_unavailable',
+        { code: 'http_403', retryAfterMs: null },
+        false,
+      ],
+      [
+        new HttpStatusError(503, 'later', 9_000),
+        'provider_unavailable',
+        { code: 'http_503', retryAfterMs: 9_000 },
         false,
       ],
       [new Error('a bug'), 'generation_transient', { code: 'unknown', retryAfterMs: null }, true],
