@@ -108,6 +108,10 @@ export default tseslint.config(
   },
   {
     files: ['**/*.js', '**/*.mjs'],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
+    languageOptions: {
+      globals: Object.fromEntries(
+        ['Buffer', 'TextEncoder', 'URL', 'console', 'process'].map((name) => [name, 'readonly']),
+      ),
+    },
   },
 );

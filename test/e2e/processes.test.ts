@@ -252,7 +252,7 @@ describe('processes', () => {
       await waitFor('the generation', async () => (await d.row(rowId))?.status === 'generating_script');
       assert.deepEqual(await askHealth(workerPort, '/health/ready'), {
         code: 200,
-        body: { status: 'ready', checks: { polling: 'ok', database: 'ok' } },
+        body: { status: 'ready', checks: { polling: 'ok', database: 'ok', provider: 'ok' } },
       });
       const startedAt = performance.now();
       worker.kill('SIGTERM');
@@ -298,7 +298,10 @@ describe('processes', () => {
         const health = await askHealth(workerPort, '/health/ready');
         return health.code === 503 && health;
       });
-      assert.deepEqual(lost.body, { status: 'not_ready', checks: { polling: 'ok', database: 'no answer' } });
+      assert.deepEqual(lost.body, {
+        status: 'not_ready',
+        checks: { polling: 'ok', database: 'no answer', provider: 'ok' },
+      });
       const { code, body } = await askHealth(workerPort, '/health');
       assert.equal(code, 200);
       assert.equal((body as { status: string }).status, 'healthy');

@@ -3,13 +3,17 @@
  * `npm run worker -- --check` tells.
  */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { generate } from 'selfsigned';
 import { rowIdOf } from '../../src/contract/identity.ts';
 import { projectRoot } from '../../src/dev/paths.ts';
 import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
 import { askHealth, endOfRun, requestFields, soleLetter } from '../support/e2e.ts';
 import { startExampleProvider, type ExampleProvider } from '../support/example-provider.ts';
 import { freePort } from '../support/free-port.ts';
+import { startScriptedServer } from '../support/scripted-server.ts';
 import { API_KEY, googleError, MODEL, startGeminiServer, type GeminiServer } from '../support/gemini-server.ts';
 
 const MAIN = path.join(projectRoot, 'src/worker/main.ts');
@@ -218,6 +222,37 @@ describe('providers', () => {
         const { code, lines } = await check(env, '--probe');
         assert.equal(code, 0, lines.join('\n'));
         assert.match(lines[2] ?? '', /example provider answers at 127\.0\.0\.1/);
+      });
+
+      it('over TLS: by a certificate that is trusted; else exit 2, for no wait mends it', async () => {
+        const { cert, private: key } = await generate([{ name: 'commonName', value: '127.0.0.1' }], {
+          extensions: [
+            { name: 'basicConstraints', cA: true },
+            { name: 'subjectAltName', altNames: [{ type: 7, ip: '127.0.0.1' }] },
+          ],
+        });
+        const folder = mkdtempSync(path.join(tmpdir(), 'provider-tls-'));
+        const tls = await startScriptedServer(() => ({ status: 200, body: { name: 'tls provider' } }), { key, cert });
+        try {
+          const file = path.join(folder, 'ca.pem');
+          writeFileSync(file, cert);
+          const env = { GENERATOR: 'http', GENERATOR_URL: `${tls.url}/generate`, SECRET_KEY };
+          const trusted = await check({ ...env, NODE_EXTRA_CA_CERTS: file });
+          assert.equal(trusted.code, 0, trusted.output);
+          const untrusted = await check(env);
+          assert.equal(untrusted.code, 2, untrusted.output);
+          assert.match(untrusted.lines[2] ?? '', /WRONG .*SELF_SIGNED/);
+          const otherName = await check({
+            ...env,
+            GENERATOR_URL: env.GENERATOR_URL.replace('127.0.0.1', 'localhost'),
+            NODE_EXTRA_CA_CERTS: file,
+          });
+          assert.equal(otherName.code, 2, otherName.output);
+          assert.match(otherName.lines[2] ?? '', /ERR_TLS_CERT_ALTNAME_INVALID/);
+        } finally {
+          await tls.stop();
+          rmSync(folder, { recursive: true });
+        }
       });
 
       it('refuses another key: exit 2', async () => {

@@ -64,7 +64,16 @@ interface Rule {
   readonly notPackages?: RegExp;
 }
 
-const ROOT_FILES = ['config.ts', 'log.ts', 'health.ts', 'settings.ts', 'version.ts', 'workflow-bundle.ts'];
+const ROOT_FILES = [
+  'config.ts',
+  'config-generator.ts',
+  'config-reader.ts',
+  'log.ts',
+  'health.ts',
+  'settings.ts',
+  'version.ts',
+  'workflow-bundle.ts',
+];
 
 // Keep in step with docs and shared/style.md, section 4. The bridge never speaks PostgreSQL, the worker never Pub/Sub.
 const RULES: Readonly<Record<string, Rule>> = {

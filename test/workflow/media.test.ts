@@ -86,7 +86,7 @@ describe('media', () => {
   it('only what was asked for and is offered is asked for; the rest is named', async () => {
     const text = requestOf({ requested_modalities: ['text'] });
     const images = requestOf({ requested_modalities: ['images', 'audio'] });
-    await Promise.all([text, images].map(async (input) => (await stack.start(input)).result()));
+    for (const handle of await Promise.all([text, images].map((input) => stack.start(input)))) await handle.result();
     assert.deepEqual(provider.stages(text), ['script']);
     assert.deepEqual(provider.stages(images), ['script', 'audio']);
     assert.deepEqual((await rowOf(images)).request_metadata?.['not_delivered'], ['images']);

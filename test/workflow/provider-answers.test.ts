@@ -234,7 +234,7 @@ for (const [name, start, cases] of [
         (reason: unknown) => reason,
       );
       if (error === null) return null;
-      assert.ok(error instanceof WorkflowFailedError, String(error));
+      assert.ok(error instanceof WorkflowFailedError);
       assert.ok(error.cause instanceof ApplicationFailure, String(error.cause));
       return error.cause.type ?? '';
     }
