@@ -63,6 +63,12 @@ function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
       'set it, or set GEMINI_API_KEY to use the Gemini API instead',
     );
   }
+  for (const name of ['GOOGLE_GEMINI_BASE_URL', 'GOOGLE_VERTEX_BASE_URL']) {
+    // The SDK reads them by itself, and would send students' words to an address that nobody here has looked at.
+    if (chosen && reader.raw(name) !== undefined) {
+      reader.fault(name, 'is read by the SDK behind this configuration', 'set GEMINI_BASE_URL instead, and unset it');
+    }
+  }
   const location = reader.text('GEMINI_LOCATION') ?? NAMES.region;
   if (!/^[a-z]+(-[a-z]+\d+)?$/.test(location)) {
     reader.fault('GEMINI_LOCATION', 'is no region', `set it to one such as ${NAMES.region}, or to global`);

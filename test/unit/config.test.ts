@@ -250,6 +250,12 @@ const GENERATOR_RULES = [
     bad: { ...GEMINI, GEMINI_BASE_URL: 'http://proxy.internal:8080' },
     good: { ...GEMINI, GEMINI_BASE_URL: 'http://127.0.0.1:8080' },
   },
+  {
+    name: 'GOOGLE_GEMINI_BASE_URL',
+    worker: true,
+    bad: { ...GEMINI, GOOGLE_GEMINI_BASE_URL: 'https://elsewhere.example' },
+    good: { GENERATOR: 'template', GOOGLE_GEMINI_BASE_URL: 'https://elsewhere.example' },
+  },
   { name: 'GEMINI_SAFETY', worker: true, bad: { GEMINI_SAFETY: 'none' }, good: { GEMINI_SAFETY: 'HIGH' } },
   { name: 'GENERATOR_URL', worker: true, bad: { ...HTTP, GENERATOR_URL: '' }, good: HTTP },
   {
