@@ -19,7 +19,7 @@ const MB = 2 ** 20;
 export async function checkFolder(wanted: WantedFolder): Promise<void> {
   const fault = (why: string): StartError => new StartError(`${wanted.what} ${why}: ${wanted.mend}.`);
   const there = await deepestThatExists(wanted.path).catch((error: unknown) => {
-    throw fault(`${wanted.path} cannot be used (${inWords(error)})`);
+    throw fault(`${wanted.path} cannot be used (${codeOf(error) ?? inWords(error)})`);
   });
   const which = there === wanted.path ? there : `${wanted.path} cannot be made, because ${there}`;
   if (!(await stat(there)).isDirectory()) throw fault(`${which} is not a folder`);

@@ -1,7 +1,7 @@
 /** Finds a Java that can run the Pub/Sub emulator, or says which way it is missing. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
-import { codeOf, inWords, StartError } from './start-error.ts';
+import { codeOf, inWords, isNoCommand, StartError } from './start-error.ts';
 
 const OLDEST = 11;
 const MEND =
@@ -23,7 +23,7 @@ export async function findJava(env: Readonly<Record<string, string | undefined>>
           `correct JAVA_HOME, or unset it to use the java on PATH; ${need}.`,
       );
     }
-    if (codeOf(error) === 'ENOENT') throw new StartError(`Java: ${need}, and none is on PATH: ${MEND}.`);
+    if (isNoCommand(error)) throw new StartError(`Java: ${need}, and none is on PATH: ${MEND}.`);
     // macOS has a /usr/bin/java that only says that there is none.
     throw new StartError(`Java: ${need}, and the java on PATH does not run (${why(error, output)}): ${MEND}.`);
   }

@@ -18,6 +18,11 @@ export function inWords(error: unknown): string {
   return (text.trim().split('\n')[0] ?? '').replace(/[.:\s]+$/, '');
 }
 
+/** No such command. A folder on PATH that may not be entered gives EACCES, and the command is as good as not there. */
+export function isNoCommand(error: unknown): boolean {
+  return ['ENOENT', 'EACCES', 'ENOTDIR'].includes(codeOf(error) ?? '');
+}
+
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }

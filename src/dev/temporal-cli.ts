@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { checkFolder, makeFolder, removeEmpty } from './folders.ts';
-import { codeOf, inWords, StartError } from './start-error.ts';
+import { inWords, isNoCommand, StartError } from './start-error.ts';
 
 const VERSION = '1.9.1';
 const OLDEST = '1.9';
@@ -93,7 +93,7 @@ function isNewEnough(output: string): boolean {
 }
 
 function whyNot({ error, output }: Ran): string {
-  if (codeOf(error) === 'ENOENT') return 'there is none on PATH';
+  if (isNoCommand(error)) return 'there is none on PATH';
   if (error !== null) return `the one on PATH does not run (${inWords(output) || inWords(error)})`;
   return `the one on PATH is ${versionIn(output) ?? 'of an unknown version'}, and ${OLDEST} or newer is needed`;
 }
@@ -111,9 +111,7 @@ async function workingPips(env: CliSearch['env'], signal?: AbortSignal): Promise
   const working = tried.filter(({ error }) => error === null).map(({ pip }) => pip);
   if (working.length > 0) return working;
   const mend = 'run "sudo apt-get install python3-pip"';
-  const broken = tried.find(
-    ({ error, output }) => codeOf(error) !== 'ENOENT' && !output.includes('No module named pip'),
-  );
+  const broken = tried.find(({ error, output }) => !isNoCommand(error) && !output.includes('No module named pip'));
   if (broken === undefined) return `there is no pip to install one with: ${mend}`;
   const said = broken.output.trim().split('\n').at(-1) ?? '';
   return `the ${broken.pip.join(' ')} to install one with is broken (${said}): mend it, or ${mend}`;
