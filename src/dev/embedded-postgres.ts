@@ -57,7 +57,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   });
   const { pid } = server;
   if (pid !== undefined) options.onSpawn?.(pid);
-  await untilReady(server, log);
+  await untilReady(server, dataDir, log);
   if (pid === undefined) throw new Error('PostgreSQL did not start');
   return {
     port,
@@ -115,7 +115,7 @@ async function initialise(
   }
 }
 
-async function untilReady(server: ChildProcess, log: (line: string) => void): Promise<void> {
+async function untilReady(server: ChildProcess, dataDir: string, log: (line: string) => void): Promise<void> {
   const lines: string[] = [];
   await new Promise<void>((resolve, reject) => {
     let rest = '';
@@ -131,14 +131,16 @@ async function untilReady(server: ChildProcess, log: (line: string) => void): Pr
     });
     server.once('error', (error) => reject(new StartError(`PostgreSQL cannot be run: ${error.message}.`)));
     // `close` comes after the last line was read, `exit` may not.
-    server.once('close', (code) => reject(new StartError(`PostgreSQL ended (${code}) at start: ${wordsOf(lines)}.`)));
+    server.once('close', (code, signal) => {
+      const how = `PostgreSQL ended (${String(code ?? signal)}) while starting: ${wordsOf(lines)}`;
+      reject(new StartError(`${how}; if its data is at fault, move ${dataDir} away or start with another --data.`));
+    });
   });
 }
 
 /** What stands behind the levels that tell, without time and process id. */
 function wordsOf(lines: readonly string[]): string {
-  const telling = lines.flatMap((line) => /\b(?:FATAL|PANIC|HINT|error|hint|LOG):\s+(.*)$/.exec(line)?.slice(1) ?? []);
-  const grave = lines.flatMap((line) => /\b(?:FATAL|PANIC|HINT|error|hint):\s+(.*)$/.exec(line)?.slice(1) ?? []);
-  const bind = telling.filter((line) => line.startsWith('could not bind'));
-  return [...bind, ...grave].join(' · ').replace(/\.$/, '') || (lines.at(-1) ?? 'it said nothing');
+  const telling = /\b(?:FATAL|PANIC|HINT|error|hint|LOG(?=: +could not bind)): +(.*?)\.?$/;
+  const words = lines.flatMap((line) => telling.exec(line)?.[1] ?? []);
+  return words.length > 0 ? words.join(' · ') : (lines.at(-1) ?? 'it said nothing');
 }

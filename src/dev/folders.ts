@@ -17,7 +17,7 @@ const MB = 2 ** 20;
 
 /** Throws a StartError unless the folder is there, or can be made, and can be written to. Leaves nothing behind. */
 export async function checkFolder(wanted: WantedFolder): Promise<void> {
-  const fault = (why: string): StartError => new StartError(`${wanted.what} ${why}: ${wanted.mend}.`);
+  const fault = (why: string, then = ': '): StartError => new StartError(`${wanted.what} ${why}${then}${wanted.mend}.`);
   const there = await deepestThatExists(wanted.path).catch((error: unknown) => {
     throw fault(`${wanted.path} cannot be used (${codeOf(error) ?? inWords(error)})`);
   });
@@ -33,7 +33,10 @@ export async function checkFolder(wanted: WantedFolder): Promise<void> {
   // No blocks at all: a file system that does not say.
   if (blocks > 0 && bavail * bsize < wanted.needsMb * MB) {
     const free = `${String(Math.floor((bavail * bsize) / MB))} MB`;
-    throw fault(`${wanted.path} has only ${free} of free space, and about ${String(wanted.needsMb)} MB are needed`);
+    throw fault(
+      `${wanted.path} has only ${free} of free space, and about ${String(wanted.needsMb)} MB are needed: make room there, or`,
+      ' ',
+    );
   }
 }
 

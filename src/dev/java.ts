@@ -4,9 +4,9 @@ import path from 'node:path';
 import { codeOf, inWords, isNoCommand, StartError } from './start-error.ts';
 
 const OLDEST = 11;
-const MEND =
-  'run "sudo apt-get install default-jre-headless" (macOS: "brew install --cask temurin"), ' +
-  'or set PUBSUB_EMULATOR_HOST to a running emulator';
+const INSTALL = 'run "sudo apt-get install default-jre-headless" (macOS: "brew install --cask temurin")';
+const OR_NAME_ONE = ', or set PUBSUB_EMULATOR_HOST to a running emulator';
+const MEND = INSTALL + OR_NAME_ONE;
 /** A stub or a wrapper that asks something would wait for ever. */
 const LIMIT_MS = 20_000;
 
@@ -30,7 +30,9 @@ export async function findJava(env: Readonly<Record<string, string | undefined>>
   const version = /version "([^"]+)"/.exec(output)?.[1];
   if (version !== undefined && majorOf(version) < OLDEST) {
     const which = chosen ? `JAVA_HOME is ${home}, which is Java ${version}` : `the java on PATH is ${version}`;
-    throw new StartError(`Java: ${need}, and ${which}: ${MEND}${chosen ? ', and let JAVA_HOME name it' : ''}.`);
+    throw new StartError(
+      `Java: ${need}, and ${which}: ${INSTALL}${chosen ? ' and let JAVA_HOME name it' : ''}${OR_NAME_ONE}.`,
+    );
   }
   return java;
 }

@@ -49,7 +49,8 @@ export function findEmulatorJar(env: Env, usual: readonly string[] = usualRoots(
     const newest = jars.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
     if (newest !== undefined) return path.join(folder, newest);
   }
-  const [root] = roots;
+  // An empty folder is what a removed CLI leaves.
+  const root = roots.find((each) => existsSync(path.join(each, 'bin', 'gcloud')));
   throw new StartError(root === undefined ? noCli(chosen) : noComponent(root));
 }
 
@@ -58,7 +59,7 @@ const OR_NAME_ONE = 'or set PUBSUB_EMULATOR_HOST to a running emulator';
 function noCli(chosen: string | undefined): string {
   if (chosen) {
     return (
-      `Pub/Sub emulator: CLOUDSDK_ROOT_DIR is ${chosen}, and nothing is there: ` +
+      `Pub/Sub emulator: CLOUDSDK_ROOT_DIR is ${chosen}, and no CLI is there: ` +
       `correct it, or unset it to use the Google Cloud CLI on PATH, ${OR_NAME_ONE}.`
     );
   }

@@ -17,6 +17,8 @@ export interface ServerCommand {
   readonly listens: RegExp;
   /** What it writes when it never will, where it does not end by itself. */
   readonly fails?: RegExp;
+  /** What may help, behind its own words. */
+  readonly mend?: string | undefined;
   /** Asks once; throws while there is no answer. */
   readonly ask: () => Promise<void>;
   /** Told as soon as there is a process, long before it is ready. */
@@ -51,7 +53,8 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
       });
     }
   });
-  const fault = (how: string): StartError => new StartError(`${server.what} ${how}: ${wordsOf(output)}.`);
+  const mend = server.mend === undefined ? '' : `; ${server.mend}`;
+  const fault = (how: string): StartError => new StartError(`${server.what} ${how}: ${wordsOf(output)}${mend}.`);
   const failed = new Promise<never>((_, reject) => {
     child.once('error', (error) => reject(new StartError(`${server.what} cannot be run: ${error.message}.`)));
     // `close` comes after the last line was read, `exit` may not.

