@@ -15,7 +15,7 @@ export interface NamedParts {
   readonly lines: readonly string[];
 }
 
-const ANSWER_LIMIT_MS = 4_000;
+const ANSWER_LIMIT_MS = 3_000;
 
 function valueOf(env: Env, name: string): string | undefined {
   const value = env[name]?.trim();

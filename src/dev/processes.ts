@@ -89,7 +89,10 @@ export async function startProcesses({ dataDir, script, env, onPart }: Processes
 function endedByItself(name: string, how: number | string | null, tail: string): StartError {
   const lines = tail.split('\n').filter((line) => line.trim() !== '');
   const plain = lines.filter((line) => !line.startsWith('{'));
-  if (how === NOT_CONFIGURED) return new StartError(`The ${name} cannot run with these settings:\n${plain.join('\n')}`);
+  if (how === NOT_CONFIGURED) {
+    const head = plain[0]?.startsWith(`The ${name} `) === true ? [] : [`The ${name} cannot run with these settings:`];
+    return new StartError([...head, ...plain].join('\n'));
+  }
   const message = lines.flatMap((line) => /^\{.*"message":"((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? []).at(-1);
   const said = plain.length > 0 ? wordsOf(plain.join('\n')) : (message ?? 'it said nothing');
   return new StartError(`The ${name} ended by itself (${String(how)}): ${said}.`, { exitCode: 1 });

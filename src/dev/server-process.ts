@@ -1,6 +1,7 @@
 /** A server that is run by a command: up when it says so itself and answers, or the reason why it is not. */
 import { spawn } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PORT_TAKEN } from './ports.ts';
 import { stopProcess } from './process.ts';
 import { StartError } from './start-error.ts';
 
@@ -93,6 +94,8 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
 /** The line that says why, of an output that may be a stack trace. */
 export function wordsOf(output: string): string {
   const lines = output.split('\n').flatMap((line) => (/^\s*(at\s|$)/.test(line) ? [] : [line.trim()]));
-  const telling = lines.findLast((line) => /\b(error|fatal|panic)\b|exception/i.test(line)) ?? lines.at(-1);
+  // Behind it Temporal only tells how it fell over.
+  const port = lines.find((line) => PORT_TAKEN.test(line));
+  const telling = port ?? lines.findLast((line) => /\b(error|fatal|panic)\b|exception/i.test(line)) ?? lines.at(-1);
   return (telling ?? 'it said nothing').replace(/\.$/, '');
 }

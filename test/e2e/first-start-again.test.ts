@@ -1,10 +1,10 @@
 /** Starts beside each other, after each other, and after one that was killed; in a shell that is set up for other things. */
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
-import { isAlive, markOf, type ProcessMark } from '../../src/dev/process-start.ts';
-import { npmStart, partsOf, wholeMachine, type Machine, type Start } from '../support/npm-start.ts';
+import { isAlive, markOf, signalIfAlive, type ProcessMark } from '../../src/dev/process-start.ts';
+import { npmStart, partsOf, wholeMachine, type Machine, type Start, type StartOptions } from '../support/npm-start.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const PARTS = ['bridge', 'emulator', 'postgres', 'temporal', 'worker'];
@@ -27,8 +27,17 @@ describe('npm start, again', () => {
   let machine: Machine;
   let data: string;
   let first: Start;
-  let parts: ReadonlyMap<string, ProcessMark>;
+  let beside: Start;
+  let next: Start;
+  let parts: ReadonlyMap<string, ProcessMark> = new Map();
+  const started: Start[] = [];
   const taken: Server[] = [];
+
+  function start(options: StartOptions): Start {
+    const one = npmStart(options);
+    started.push(one);
+    return one;
+  }
 
   before(async () => {
     machine = await wholeMachine();
@@ -39,15 +48,17 @@ describe('npm start, again', () => {
       taken.push(server);
       server.on('error', () => undefined).listen(port, '127.0.0.1');
     }
-    first = npmStart({ args: ['--data', data], env: { ...machine.env, ...SHELL } });
+    first = start({ args: ['--data', data], env: { ...machine.env, ...SHELL } });
+    // At the same moment: both choose their ports before either has taken them.
+    beside = start({ args: ['--once'], env: machine.env });
     await first.says(/messages ended as they should/);
     parts = partsOf(data);
   });
   after(async () => {
-    for (const part of parts.values()) if (isAlive(part)) process.kill(part.pid, 'SIGKILL');
+    for (const part of [...parts.values(), ...partsOf(data).values()]) signalIfAlive(part, 'SIGKILL');
     for (const server of taken) server.close();
-    first.kill('SIGKILL');
-    await first.ended;
+    for (const each of started) each.kill('SIGKILL');
+    await Promise.all(started.map(({ ended }) => ended));
     machine.remove();
   });
 
@@ -60,7 +71,7 @@ describe('npm start, again', () => {
   });
 
   it('with the same data, the second is refused and names the first', async () => {
-    const second = npmStart({ args: ['--data', data], env: machine.env });
+    const second = start({ args: ['--data', data], env: machine.env });
     assert.equal(await second.ended, 2);
     const sentence = `${data} is in use by another npm start, process ${String(first.pid)}: stop that one`;
     assert(second.stderr().startsWith(sentence), second.stderr());
@@ -69,9 +80,10 @@ describe('npm start, again', () => {
   });
 
   it('with data of its own, the second works beside the first', async () => {
-    const second = npmStart({ args: ['--once'], env: machine.env });
-    assert.equal(await second.ended, 0, second.stderr());
-    assert.match(second.stdout(), /✓ 4 of 4 messages ended as they should/);
+    assert.equal(await beside.ended, 0, beside.stdout() + beside.stderr());
+    assert.match(beside.stdout(), /✓ 4 of 4 messages ended as they should/);
+    const psql = /^ +psql .*$/m;
+    assert.notEqual(psql.exec(beside.stdout())?.[0], psql.exec(first.stdout())?.[0]);
     assert([...parts.values()].every(isAlive));
   });
 
@@ -84,31 +96,30 @@ describe('npm start, again', () => {
     const reused = { name: 'worker', pid: bystander.pid, start: 'another boot 1' };
     writeFileSync(path.join(data, 'npm-start.parts'), `${JSON.stringify(reused)}\n`, { flag: 'a' });
 
-    const next = npmStart({ args: ['--data', data, '--once'], env: machine.env });
-    assert.equal(await next.ended, 0, next.stdout() + next.stderr());
+    next = start({ args: ['--data', data], env: machine.env });
+    await next.says(/messages ended as they should/);
     assert.match(next.stdout(), /^stopping what a killed npm start left running: .*postgres \d+/m);
     assert.deepEqual([...parts.values()].filter(isAlive), [], 'the old ones are gone');
     assert.match(next.stdout(), /✓ 4 of 4 messages ended as they should/);
-    assert(!existsSync(path.join(data, 'npm-start.lock')));
-    assert(!existsSync(path.join(data, 'npm-start.parts')));
   });
 
   it('a second Ctrl-C stops the waiting: its parts are killed at once', async () => {
-    const start = npmStart({ args: ['--data', machine.at('other')], env: machine.env });
-    await start.says(/health +worker/);
-    const own = partsOf(machine.at('other'));
+    const own = partsOf(data);
     const stuck = own.get('temporal') ?? assert.fail();
     // Asked to end, it does not for ten seconds.
     process.kill(stuck.pid, 'SIGSTOP');
-    start.kill('SIGINT');
+    next.kill('SIGINT');
     // npm hands the same Ctrl-C on: that one is no second.
-    start.kill('SIGINT');
-    await start.says(/stopping …/);
+    next.kill('SIGINT');
+    await next.says(/stopping …/);
     await waitFor('the bridge has ended as it should', () => !isAlive(own.get('bridge') ?? assert.fail()));
     assert(isAlive(stuck));
-    start.kill('SIGINT');
-    assert.equal(await start.ended, 130);
+    next.kill('SIGINT');
+    assert.equal(await next.ended, 130);
     await waitFor('all of them gone', () => ![...own.values()].some(isAlive));
-    assert(!existsSync(path.join(machine.at('other'), 'npm-start.lock')));
+    assert.deepEqual(
+      readdirSync(data).filter((name) => name.startsWith('npm-start.lock')),
+      [],
+    );
   });
 });

@@ -1,6 +1,15 @@
 /** The command behind `npm start`, on a machine that is made up: its PATH, home, cache and environment, and nothing else. */
 import { spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { cacheDir, projectRoot } from '../../src/dev/paths.ts';
@@ -113,7 +122,8 @@ export function npmStart({ args = [], env, uid }: StartOptions): Start {
 
 /** What a start has written down of the processes that it started, by name. */
 export function partsOf(dataDir: string): ReadonlyMap<string, ProcessMark> {
-  const lines = readFileSync(path.join(dataDir, 'npm-start.parts'), 'utf8').trim().split('\n');
+  const list = path.join(dataDir, 'npm-start.parts');
+  const lines = existsSync(list) ? readFileSync(list, 'utf8').trim().split('\n') : [];
   return new Map(
     lines.map((line) => JSON.parse(line) as ProcessMark & { name: string }).map((part) => [part.name, part]),
   );
