@@ -13,7 +13,7 @@ import { startProcesses } from './processes.ts';
 import { printAddresses, printEnds, printLinks, printPlansSelect, say } from './report.ts';
 import { OF_POSTGRES_CLIENTS, partsEnvironment, withoutProxy } from './shell-environment.ts';
 import { startStack } from './stack.ts';
-import { inWords, StartError } from './start-error.ts';
+import { codeOf, inWords, StartError } from './start-error.ts';
 import { tail } from './tail.ts';
 import { openViews } from './views.ts';
 
@@ -141,7 +141,7 @@ function readMessages(file: string): DemoMessage[] {
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    throw new StartError(`--publish: ${(error as Error).message}`);
+    throw new StartError(`--publish: ${file} cannot be read (${codeOf(error) ?? inWords(error)}).`);
   }
   const lines = text.split('\n').filter((line) => line.trim() !== '');
   if (lines.length === 0) throw new StartError(`--publish: ${file} holds no message; give one JSON object a line`);
