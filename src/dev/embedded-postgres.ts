@@ -37,6 +37,7 @@ export interface EmbeddedPostgres {
   url(database: string): string;
   readonly port: number;
   readonly pid: number;
+  readonly ended: Promise<void>;
   /** A fast shutdown: open transactions are rolled back, the data directory stays. Twice is fine. */
   stop(): Promise<void>;
 }
@@ -59,9 +60,13 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   if (pid !== undefined) options.onSpawn?.(pid);
   await untilReady(server, dataDir, log);
   if (pid === undefined) throw new Error('PostgreSQL did not start');
+  const closed = new Promise<void>((resolve) => {
+    server.once('close', () => resolve());
+  });
   return {
     port,
     pid,
+    ended: closed,
     url: (database) => `postgresql://${USER}:${PASSWORD}@127.0.0.1:${port}/${encodeURIComponent(database)}`,
     async stop() {
       if (server.exitCode !== null || server.signalCode !== null) return;

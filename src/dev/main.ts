@@ -83,7 +83,9 @@ async function main(options: Options): Promise<number> {
     stops.unshift(() => views.close());
     printAddresses(stack, processes, dataDir);
 
-    const ended = await Promise.race([follow(views, messages, limitMs, say), processes.failed, stopped]);
+    const failed = Promise.race([stack.failed, processes.failed]);
+    failed.catch(() => undefined);
+    const ended = await Promise.race([follow(views, messages, limitMs, say), failed, stopped]);
     if (ended === 'stopped') {
       keep = false;
       return INTERRUPTED;
@@ -103,7 +105,7 @@ async function main(options: Options): Promise<number> {
     say('Everything stays up until Ctrl-C; what you publish now is shown below.');
     // Whatever ends it now but Ctrl-C is a failure, whose logs are wanted.
     keep = true;
-    await Promise.race([tail(views, entries, say, signal), processes.failed]);
+    await Promise.race([tail(views, entries, say, signal), failed]);
     keep = false;
     return 0;
   } catch (error) {

@@ -12,6 +12,7 @@ import { StartError } from './start-error.ts';
 
 /** The demonstration's waits; the product's own are 10 s doubling to 600 s. */
 const SHORT_WAITS = { RETRY_FIRST_WAIT_MS: '200', RETRY_MAX_WAIT_MS: '1000' };
+const TAIL_CHARACTERS = 4_000;
 /** Their own exit code for a set-up that cannot work. */
 const NOT_CONFIGURED = 2;
 
@@ -64,7 +65,7 @@ export async function startProcesses({ dataDir, script, env, onPart }: Processes
     for (const stream of [child.stdout, child.stderr]) {
       stream.pipe(log, { end: false });
       stream.on('data', (chunk: Buffer) => {
-        tail = (tail + chunk.toString('utf8')).slice(-4_000);
+        tail = (tail + chunk.toString('utf8')).slice(-TAIL_CHARACTERS);
       });
     }
     child.once('close', (code, signal) => {
@@ -87,7 +88,9 @@ export async function startProcesses({ dataDir, script, env, onPart }: Processes
 
 /** What is wrong with its settings it says in plain lines; all else is in JSON lines, and the last one tells. */
 function endedByItself(name: string, how: number | string | null, tail: string): StartError {
-  const lines = tail.split('\n').filter((line) => line.trim() !== '');
+  // What is kept may begin in the middle of a line.
+  const whole = tail.length < TAIL_CHARACTERS ? tail : tail.slice(tail.indexOf('\n') + 1);
+  const lines = whole.split('\n').filter((line) => line.trim() !== '');
   const plain = lines.filter((line) => !line.startsWith('{'));
   if (how === NOT_CONFIGURED) {
     const head = plain[0]?.startsWith(`The ${name} `) === true ? [] : [`The ${name} cannot run with these settings:`];

@@ -16,6 +16,7 @@ export interface PubsubEmulator {
   readonly host: string;
   readonly port: number;
   readonly pid: number;
+  readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -138,7 +139,7 @@ export async function startPubsubEmulator(options: PubsubEmulatorOptions): Promi
       onSpawn: options.onSpawn,
     });
     options.log(`Pub/Sub emulator on ${host} (${path.basename(jar)})`);
-    return { host, port, pid: server.pid, stop: () => server.stop().finally(removeData) };
+    return { host, port, pid: server.pid, ended: server.ended, stop: () => server.stop().finally(removeData) };
   } catch (error) {
     removeData();
     throw error;

@@ -28,6 +28,8 @@ export interface ServerCommand {
 
 export interface ServerProcess {
   readonly pid: number;
+  /** Whatever ended it. */
+  readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -88,7 +90,10 @@ export async function startServer(server: ServerCommand): Promise<ServerProcess>
     given.abort();
     failed.catch(() => undefined);
   }
-  return { pid: child.pid ?? 0, stop };
+  const ended = new Promise<void>((resolve) => {
+    child.once('close', () => resolve());
+  });
+  return { pid: child.pid ?? 0, ended, stop };
 }
 
 /** The line that says why, of an output that may be a stack trace. */

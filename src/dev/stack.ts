@@ -30,6 +30,8 @@ export interface Stack {
   readonly pubsubHost: string;
   /** What bridge and worker need to find the parts. */
   readonly env: Readonly<Record<string, string>>;
+  /** Rejects when a server that was started here ends by itself. */
+  readonly failed: Promise<never>;
   /** Stops what was started here, in reverse order; what the environment named stays. */
   stop(): Promise<void>;
 }
@@ -42,18 +44,30 @@ export interface StackOptions {
   readonly onPart: (name: Part['name'], pid: number) => void;
 }
 
+interface Server {
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
 interface Starting extends StackOptions {
-  readonly started: <T extends { stop(): Promise<void> }>(what: string, part: Promise<T>) => Promise<T>;
+  readonly started: <T extends Server>(what: string, part: Promise<T>) => Promise<T>;
 }
 
 export async function startStack(options: StackOptions): Promise<Stack> {
   const stops: (() => Promise<void>)[] = [];
+  const failures: Promise<never>[] = [];
   const starting: Starting = {
     ...options,
     started: async (what, part) => {
       const begun = performance.now();
       const ready = await part;
       stops.unshift(() => ready.stop());
+      const failure = ready.ended.then(() => {
+        throw new StartError(`${what} ended by itself: start again.`, { exitCode: 1 });
+      });
+      // Stopping ends it too, and then nobody listens.
+      failure.catch(() => undefined);
+      failures.push(failure);
       options.log(`${what} ready in ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
       return ready;
     },
@@ -76,7 +90,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     await stop();
     throw new StartError(`PostgreSQL: the migrations cannot be applied (${inWords(error)}).`, { cause: error });
   }
+  // With nothing started here there is nothing to fail.
+  const failed = Promise.race(failures);
+  failed.catch(() => undefined);
   return {
+    failed,
     databaseUrl: database.value,
     psqlTarget: options.prepared.named.databaseUrl === null ? `'${database.value}'` : '"$DATABASE_URL"',
     temporal: temporal.value,
@@ -153,7 +171,7 @@ async function startTemporal({ dataDir, prepared, started, log, onPart }: Starti
 }
 
 async function startPubsub({ dataDir, prepared, started, onPart }: Starting): Promise<string> {
-  const emulator = (): Promise<{ host: string; stop(): Promise<void> }> =>
+  const emulator = (): Promise<Server & { host: string }> =>
     onFreePort(8085, (port) =>
       startPubsubEmulator({
         port,

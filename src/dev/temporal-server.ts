@@ -11,6 +11,7 @@ export interface TemporalServer {
   /** Null when started without UI. */
   readonly uiUrl: string | null;
   readonly pid: number;
+  readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -64,6 +65,7 @@ export async function startTemporalServer(options: TemporalServerOptions): Promi
     address,
     uiUrl: options.uiPort === null ? null : `http://127.0.0.1:${String(options.uiPort)}`,
     pid: server.pid,
+    ended: server.ended,
     stop: () => server.stop(),
   };
 }
