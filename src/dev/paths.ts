@@ -1,4 +1,5 @@
 /** Where the embedded stack keeps what it installs and what it stores. */
+import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -12,3 +13,12 @@ export function cacheDir(env: Readonly<Record<string, string | undefined>>, home
 
 /** Data of `npm start`, git-ignored. */
 export const dataRoot = path.join(projectRoot, '.data');
+
+/** A user without a home, as containers have them, still has a folder of temporary files. */
+export function homeFolder(): string {
+  try {
+    return os.homedir();
+  } catch {
+    return os.tmpdir();
+  }
+}

@@ -1,15 +1,28 @@
 /** The product's own two processes, started as in production but with short waits, their logs in files. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import getPort from 'get-port';
+import { makeFolder } from './folders.ts';
 import { projectRoot } from './paths.ts';
 import { stopProcess } from './process.ts';
 import type { Script } from './scripted-generator.ts';
-import { StartError, type Stack } from './stack.ts';
+import { wordsOf } from './server-process.ts';
+import { StartError } from './start-error.ts';
 
 /** The demonstration's waits; the product's own are 10 s doubling to 600 s. */
 const SHORT_WAITS = { RETRY_FIRST_WAIT_MS: '200', RETRY_MAX_WAIT_MS: '1000' };
+const TAIL_CHARACTERS = 4_000;
+/** Their own exit code for a set-up that cannot work. */
+const NOT_CONFIGURED = 2;
+
+export interface ProcessesOptions {
+  readonly dataDir: string;
+  readonly script: Script;
+  /** Their whole environment, but for ports and waits. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly onPart: (name: 'worker' | 'bridge', pid: number) => void;
+}
 
 export interface Processes {
   readonly workerHealth: string;
@@ -19,9 +32,9 @@ export interface Processes {
   stop(): Promise<void>;
 }
 
-export async function startProcesses(stack: Stack, dataDir: string, script: Script): Promise<Processes> {
+export async function startProcesses({ dataDir, script, env, onPart }: ProcessesOptions): Promise<Processes> {
   const logs = path.join(dataDir, 'logs');
-  mkdirSync(logs, { recursive: true });
+  makeFolder(logs);
   const children: ChildProcess[] = [];
   let stopping = false;
   let fail: (error: Error) => void = () => undefined;
@@ -30,25 +43,33 @@ export async function startProcesses(stack: Stack, dataDir: string, script: Scri
   });
   // Nobody may be waiting yet when a child ends early.
   failed.catch(() => undefined);
-  const start = async (name: string, file: string, args: string[], env: Record<string, string>): Promise<string> => {
+  const start = async (
+    name: 'worker' | 'bridge',
+    file: string,
+    args: string[],
+    more: Record<string, string>,
+  ): Promise<string> => {
     const port = await getPort({ host: '127.0.0.1' });
     const child = spawn(process.execPath, ['--import', 'tsx', path.join(projectRoot, file), ...args], {
       cwd: projectRoot,
-      env: { ...process.env, LOG_FORMAT: 'json', ...SHORT_WAITS, ...stack.env, ...env, PORT: String(port) },
+      env: { ...env, LOG_FORMAT: 'json', ...SHORT_WAITS, ...more, PORT: String(port) },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
     children.push(child);
+    if (child.pid !== undefined) onPart(name, child.pid);
     const log = createWriteStream(path.join(logs, `${name}.log`));
+    // A full disk: what becomes of the messages matters more than the log.
+    log.on('error', () => undefined);
     let tail = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.pipe(log, { end: false });
       stream.on('data', (chunk: Buffer) => {
-        tail = (tail + chunk.toString('utf8')).slice(-2_000);
+        tail = (tail + chunk.toString('utf8')).slice(-TAIL_CHARACTERS);
       });
     }
-    child.once('exit', (code, signal) => {
-      if (!stopping) fail(new StartError(`the ${name} ended by itself (${String(signal ?? code)}):\n${tail}`));
+    child.once('close', (code, signal) => {
+      if (!stopping) fail(endedByItself(name, code ?? signal, tail));
     });
     return `http://127.0.0.1:${String(port)}/health/ready`;
   };
@@ -63,4 +84,19 @@ export async function startProcesses(stack: Stack, dataDir: string, script: Scri
       await Promise.all(children.map((child) => stopProcess(child)));
     },
   };
+}
+
+/** What is wrong with its settings it says in plain lines; all else is in JSON lines, and the last one tells. */
+function endedByItself(name: string, how: number | string | null, tail: string): StartError {
+  // What is kept may begin in the middle of a line.
+  const whole = tail.length < TAIL_CHARACTERS ? tail : tail.slice(tail.indexOf('\n') + 1);
+  const lines = whole.split('\n').filter((line) => line.trim() !== '');
+  const plain = lines.filter((line) => !line.startsWith('{'));
+  if (how === NOT_CONFIGURED) {
+    const head = plain[0]?.startsWith(`The ${name} `) === true ? [] : [`The ${name} cannot run with these settings:`];
+    return new StartError([...head, ...plain].join('\n'));
+  }
+  const message = lines.flatMap((line) => /^\{.*"message":"((?:[^"\\]|\\.)*)"/.exec(line)?.[1] ?? []).at(-1);
+  const said = plain.length > 0 ? wordsOf(plain.join('\n')) : (message ?? 'it said nothing');
+  return new StartError(`The ${name} ended by itself (${String(how)}): ${said}.`, { exitCode: 1 });
 }

@@ -1,16 +1,22 @@
 /** The Pub/Sub emulator of the Google Cloud CLI: its jar started with java directly, without gcloud's wrapper processes. */
-import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, realpathSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PubSub } from '@google-cloud/pubsub';
-import { stopProcess } from './process.ts';
+import { makeFolder } from './folders.ts';
+import { findJava } from './java.ts';
+import { homeFolder } from './paths.ts';
+import { startServer } from './server-process.ts';
+import { StartError } from './start-error.ts';
+
+type Env = Readonly<Record<string, string | undefined>>;
 
 export interface PubsubEmulator {
   /** host:port, as PUBSUB_EMULATOR_HOST takes it. */
   readonly host: string;
   readonly port: number;
   readonly pid: number;
+  readonly ended: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -19,26 +25,61 @@ export interface PubsubEmulatorOptions {
   readonly host: string;
   readonly log: (line: string) => void;
   /** Where to look for the jar and java; tests pass their own. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
+  readonly env?: Env;
+  /** As emulatorCommand found them; looked for when not given. */
+  readonly command?: EmulatorCommand;
+  /** Removed at the end; one in the system's folder of temporary files when not given. */
+  readonly dataDir?: string;
+  readonly onSpawn?: (pid: number) => void;
 }
 
-const START_LIMIT_MS = 60_000;
-const HOW_TO_INSTALL =
-  'Run: gcloud components install pubsub-emulator; or, on Debian and Ubuntu with Google’s package source: ' +
-  'apt-get install google-cloud-cli-pubsub-emulator; or set PUBSUB_EMULATOR_HOST to a running emulator.';
+export interface EmulatorCommand {
+  readonly java: string;
+  readonly jar: string;
+}
 
-/** The newest jar of the first CLI installation that has one. */
-export function findEmulatorJar(env: Readonly<Record<string, string | undefined>>): string {
-  const roots = [env['CLOUDSDK_ROOT_DIR'], env['CLOUDSDK_ROOT'], ...rootsOnPath(env['PATH'] ?? ''), ...usualRoots()];
+/** The newest jar of the first CLI installation that has one. `usual`: where installers put it. */
+export function findEmulatorJar(env: Env, usual: readonly string[] = usualRoots()): string {
+  const chosen = env['CLOUDSDK_ROOT_DIR']?.trim();
+  const found = chosen ? [chosen] : [...rootsOnPath(env['PATH'] ?? ''), ...usual];
+  const roots = found.filter((root) => existsSync(root));
   for (const root of roots) {
-    if (root === undefined || root === '') continue;
     const folder = path.join(root, 'platform', 'pubsub-emulator', 'lib');
     if (!existsSync(folder)) continue;
     const jars = readdirSync(folder).filter((name) => /^cloud-pubsub-emulator-.*-all\.jar$/.test(name));
     const newest = jars.sort((a, b) => a.localeCompare(b, 'en', { numeric: true })).at(-1);
     if (newest !== undefined) return path.join(folder, newest);
   }
-  throw new Error(`The Pub/Sub emulator is not installed. ${HOW_TO_INSTALL}`);
+  // An empty folder is what a removed CLI leaves.
+  const root = roots.find((each) => existsSync(path.join(each, 'bin', 'gcloud')));
+  throw new StartError(root === undefined ? noCli(chosen) : noComponent(root));
+}
+
+const OR_NAME_ONE = 'or set PUBSUB_EMULATOR_HOST to a running emulator';
+
+function noCli(chosen: string | undefined): string {
+  if (chosen) {
+    return (
+      `Pub/Sub emulator: CLOUDSDK_ROOT_DIR is ${chosen}, and no CLI is there: ` +
+      `correct it, or unset it to use the Google Cloud CLI on PATH, ${OR_NAME_ONE}.`
+    );
+  }
+  return (
+    'Pub/Sub emulator: the Google Cloud CLI, which brings it, is not installed: ' +
+    'on Debian and Ubuntu add its package source (https://cloud.google.com/sdk/docs/install#deb) and run ' +
+    '"sudo apt-get install google-cloud-cli google-cloud-cli-pubsub-emulator" ' +
+    '(macOS: "brew install --cask gcloud-cli", then "gcloud components install pubsub-emulator"), ' +
+    `${OR_NAME_ONE}.`
+  );
+}
+
+/** A CLI of a package manager has its component manager switched off, so each kind has its own mend. */
+function noComponent(root: string): string {
+  const packaged = /^\/usr\/(lib|share)\//.test(root);
+  const run = packaged
+    ? 'sudo apt-get install google-cloud-cli-pubsub-emulator'
+    : 'gcloud components install pubsub-emulator';
+  return `Pub/Sub emulator: the Google Cloud CLI in ${root} comes without it: run "${run}", ${OR_NAME_ONE}.`;
 }
 
 function rootsOnPath(searchPath: string): string[] {
@@ -58,71 +99,51 @@ function usualRoots(): string[] {
     '/opt/homebrew/share/google-cloud-sdk',
     '/usr/local/share/google-cloud-sdk',
     '/snap/google-cloud-cli/current',
-    path.join(homedir(), 'google-cloud-sdk'),
+    path.join(homeFolder(), 'google-cloud-sdk'),
   ];
 }
 
-function findJava(env: Readonly<Record<string, string | undefined>>): string {
-  const java = env['JAVA_HOME'] === undefined ? 'java' : path.join(env['JAVA_HOME'], 'bin', 'java');
-  const run = spawnSync(java, ['-version'], { encoding: 'utf8', env: { PATH: env['PATH'] ?? '' } });
-  if (run.status === 0) return java;
-  throw new Error(
-    `The Pub/Sub emulator needs Java 11 or newer, and ${java} does not run (${run.error?.message ?? run.stderr.trim()}). ` +
-      'Run: apt-get install default-jre-headless (macOS: brew install openjdk), or set JAVA_HOME.',
-  );
+/** Throws a StartError for each of the two that is missing: both are told at once. */
+export async function emulatorCommand(env: Env): Promise<EmulatorCommand> {
+  const [java, jar] = await Promise.allSettled([
+    findJava(env),
+    Promise.resolve(env).then((each) => findEmulatorJar(each)),
+  ]);
+  if (java.status === 'fulfilled' && jar.status === 'fulfilled') return { java: java.value, jar: jar.value };
+  const reasons = [java, jar].flatMap((each) => (each.status === 'rejected' ? [each.reason as Error] : []));
+  const unexpected = reasons.find((reason) => !(reason instanceof StartError));
+  throw unexpected ?? new StartError(reasons.map(({ message }) => message).join('\n'));
 }
 
 export async function startPubsubEmulator(options: PubsubEmulatorOptions): Promise<PubsubEmulator> {
   const env = options.env ?? process.env;
-  const jar = findEmulatorJar(env);
-  const java = findJava(env);
+  const { java, jar } = options.command ?? (await emulatorCommand(env));
   const { port } = options;
   const host = `${options.host}:${String(port)}`;
   // The emulator insists on a folder though it keeps nothing in it.
-  const dataDir = mkdtempSync(path.join(tmpdir(), 'pubsub-emulator-'));
-  const child = spawn(
-    java,
-    // Netty probes IPv6 first, and containers without it fail there.
-    [
-      '-Xmx512m',
-      '-Djava.net.preferIPv4Stack=true',
-      '-jar',
-      jar,
-      `--host=${options.host}`,
-      `--port=${String(port)}`,
-      `--data_dir=${dataDir}`,
-    ],
-    // A group of its own: the terminal's Ctrl-C must reach only us, who stop the parts in order.
-    { stdio: ['ignore', 'pipe', 'pipe'], detached: true },
-  );
-  let output = '';
-  const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString('utf8')).slice(-4_000);
-  };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
-  const exited = new Promise<string>((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code) => resolve(`exit ${String(code)}: ${output.trim().split('\n').slice(-3).join(' ')}`));
-  });
-  const stop = async (): Promise<void> => {
-    await stopProcess(child);
-    rmSync(dataDir, { recursive: true, force: true });
-  };
+  const dataDir = options.dataDir ?? mkdtempSync(path.join(tmpdir(), 'pubsub-emulator-'));
+  makeFolder(dataDir);
+  const removeData = (): void => rmSync(dataDir, { recursive: true, force: true });
+  const address = [`--host=${options.host}`, `--port=${String(port)}`, `--data_dir=${dataDir}`];
   try {
-    await Promise.race([
-      answers(host),
-      exited.then((why) => {
-        throw new Error(`The Pub/Sub emulator ended while starting: ${why}`);
-      }),
-    ]);
+    const server = await startServer({
+      what: 'The Pub/Sub emulator',
+      command: java,
+      // Netty probes IPv6 first, and containers without it fail there.
+      args: ['-Xmx512m', '-Djava.net.preferIPv4Stack=true', '-jar', jar, ...address],
+      env: process.env,
+      listens: /Server started, listening on/,
+      // Its Java stays when it has lost its port.
+      fails: /^Exception in thread "main".*$/m,
+      ask: () => ask(host),
+      onSpawn: options.onSpawn,
+    });
+    options.log(`Pub/Sub emulator on ${host} (${path.basename(jar)})`);
+    return { host, port, pid: server.pid, ended: server.ended, stop: () => server.stop().finally(removeData) };
   } catch (error) {
-    await stop();
+    removeData();
     throw error;
   }
-  if (child.pid === undefined) throw new Error(`The Pub/Sub emulator did not start: ${await exited}`);
-  options.log(`Pub/Sub emulator on ${host} (${path.basename(jar)})`);
-  return { host, port, pid: child.pid, stop };
 }
 
 /** A client of an emulator, whatever the process's own environment says. */
@@ -133,18 +154,11 @@ export function emulatorClient(host: string, projectId: string): PubSub {
 }
 
 /** Ready = it answers a call; the port opens earlier. */
-async function answers(host: string): Promise<void> {
-  const until = Date.now() + START_LIMIT_MS;
-  for (;;) {
-    const client = emulatorClient(host, 'emulator-probe');
-    try {
-      await client.getTopics({ pageSize: 1, gaxOpts: { timeout: 2_000, retry: null, autoPaginate: false } });
-      return;
-    } catch (error) {
-      if (Date.now() > until) throw new Error(`The Pub/Sub emulator on ${host} does not answer`, { cause: error });
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    } finally {
-      await client.close();
-    }
+export async function ask(host: string): Promise<void> {
+  const client = emulatorClient(host, 'emulator-probe');
+  try {
+    await client.getTopics({ pageSize: 1, gaxOpts: { timeout: 2_000, retry: null, autoPaginate: false } });
+  } finally {
+    await client.close();
   }
 }

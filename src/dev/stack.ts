@@ -1,23 +1,28 @@
-/** Everything on one machine: finds or starts each part, migrates, and says where it is. */
-import { mkdirSync } from 'node:fs';
-import os from 'node:os';
+/** Everything on one machine: starts each part that is not named, migrates, and says where it is. */
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { PubSub } from '@google-cloud/pubsub';
-import getPort from 'get-port';
 import pg from 'pg';
+import type { TemporalConfig } from '../config.ts';
 import { NAMES } from '../contract/names.ts';
 import { migrate } from '../migrate/migrate.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
-import { cacheDir } from './paths.ts';
+import type { Part } from './left-parts.ts';
+import { pubsubSettings } from './named-parts.ts';
+import { cacheDir, homeFolder } from './paths.ts';
+import { onFreePort, portNear } from './ports.ts';
+import type { Prepared } from './prepare.ts';
 import { startPubsubEmulator } from './pubsub-emulator.ts';
 import { createPubsubResources } from './pubsub-resources.ts';
+import { inWords, StartError } from './start-error.ts';
 import { startTemporalServer } from './temporal-server.ts';
-
-type Env = Readonly<Record<string, string | undefined>>;
 
 export interface Stack {
   readonly databaseUrl: string;
-  readonly temporalAddress: string;
+  /** For a command line; the password of somebody else's URL is not shown. */
+  readonly psqlTarget: string;
+  /** How to connect to Temporal, and its namespace. */
+  readonly temporal: Pick<TemporalConfig, 'connection' | 'address' | 'namespace'>;
   /** Null when Temporal is somebody else's. */
   readonly temporalUi: string | null;
   /** How to call Temporal's CLI here. */
@@ -25,140 +30,170 @@ export interface Stack {
   readonly pubsubHost: string;
   /** What bridge and worker need to find the parts. */
   readonly env: Readonly<Record<string, string>>;
+  /** Rejects when a server that was started here ends by itself. */
+  readonly failed: Promise<never>;
   /** Stops what was started here, in reverse order; what the environment named stays. */
   stop(): Promise<void>;
 }
 
 export interface StackOptions {
   readonly dataDir: string;
-  readonly env: Env;
+  readonly prepared: Prepared;
   readonly log: (line: string) => void;
+  /** Told of each process that was started. */
+  readonly onPart: (name: Part['name'], pid: number) => void;
 }
 
-export async function startStack({ dataDir, env, log }: StackOptions): Promise<Stack> {
-  mkdirSync(dataDir, { recursive: true });
+interface Server {
+  readonly ended: Promise<void>;
+  stop(): Promise<void>;
+}
+
+interface Starting extends StackOptions {
+  readonly started: <T extends Server>(what: string, part: Promise<T>) => Promise<T>;
+}
+
+export async function startStack(options: StackOptions): Promise<Stack> {
   const stops: (() => Promise<void>)[] = [];
-  const started = async <T extends { stop(): Promise<void> }>(what: string, part: Promise<T>): Promise<T> => {
-    const begun = performance.now();
-    const ready = await part;
-    stops.unshift(() => ready.stop());
-    log(`${what} ready in ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
-    return ready;
+  const failures: Promise<never>[] = [];
+  const starting: Starting = {
+    ...options,
+    started: async (what, part) => {
+      const begun = performance.now();
+      const ready = await part;
+      stops.unshift(() => ready.stop());
+      const failure = ready.ended.then(() => {
+        throw new StartError(`${what} ended by itself: start again.`, { exitCode: 1 });
+      });
+      // Stopping ends it too, and then nobody listens.
+      failure.catch(() => undefined);
+      failures.push(failure);
+      options.log(`${what} ready in ${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+      return ready;
+    },
   };
   const stop = async (): Promise<void> => {
     for (const each of stops.splice(0)) await each();
   };
 
-  const parts = await Promise.allSettled([
-    startDatabase(dataDir, env, started),
-    startTemporal(dataDir, env, started, log),
-    startPubsub(env, started),
-  ]);
+  const parts = await Promise.allSettled([startDatabase(starting), startTemporal(starting), startPubsub(starting)]);
   const [database, temporal, pubsub] = parts;
   if (database.status === 'rejected' || temporal.status === 'rejected' || pubsub.status === 'rejected') {
     await stop();
-    const reasons = parts.filter((part) => part.status === 'rejected').map((part) => (part.reason as Error).message);
-    throw new StartError(reasons.join('\n'));
+    const reasons = parts.flatMap((part) => (part.status === 'rejected' ? [part.reason as Error] : []));
+    const unexpected = reasons.find((reason) => !(reason instanceof StartError));
+    throw unexpected ?? new StartError(reasons.map(({ message }) => message).join('\n'));
   }
   try {
     await migrate(database.value, { log: () => undefined });
   } catch (error) {
     await stop();
-    throw error;
+    throw new StartError(`PostgreSQL: the migrations cannot be applied (${inWords(error)}).`, { cause: error });
   }
+  // With nothing started here there is nothing to fail.
+  const failed = Promise.race(failures);
+  failed.catch(() => undefined);
   return {
+    failed,
     databaseUrl: database.value,
-    temporalAddress: temporal.value.address,
+    psqlTarget: options.prepared.named.databaseUrl === null ? `'${database.value}'` : '"$DATABASE_URL"',
+    temporal: temporal.value,
     temporalUi: temporal.value.uiUrl,
     temporalCli: temporal.value.cli,
     pubsubHost: pubsub.value,
     env: {
       DATABASE_URL: database.value,
       TEMPORAL_ADDRESS: temporal.value.address,
-      PUBSUB_EMULATOR_HOST: pubsub.value,
+      ...(options.prepared.named.temporal === null && { TEMPORAL_CONFIG_FILE: emptyProfile(options.dataDir) }),
       // Without credentials every Google client would probe the metadata server first.
       METADATA_SERVER_DETECTION: 'none',
-      GOOGLE_CLOUD_PROJECT: NAMES.project,
-      PUBSUB_TOPIC: NAMES.topic,
-      PUBSUB_SUBSCRIPTION: NAMES.subscription,
-      PUBSUB_DLQ_TOPIC: NAMES.deadLetterTopic,
-      PUBSUB_DLQ_SUBSCRIPTION: NAMES.deadLetterSubscription,
+      ...pubsubSettings(pubsub.value),
     },
     stop,
   };
 }
 
-/** A part that cannot be had: the message says what to do, so no stack trace is owed. */
-export class StartError extends Error {
-  override readonly name = 'StartError';
-}
-
-type Started = <T extends { stop(): Promise<void> }>(what: string, part: Promise<T>) => Promise<T>;
-
-const named = (env: Env, name: string): string | undefined => {
-  const value = env[name]?.trim();
-  return value === '' ? undefined : value;
-};
-
-/** 5432, 7233, 8233 and 8085 are where people look first; any free port does when one is taken. */
-const portNear = (port: number): Promise<number> => getPort({ host: '127.0.0.1', port: [port, port + 1, port + 2] });
-
-async function startDatabase(dataDir: string, env: Env, started: Started): Promise<string> {
-  const url = named(env, 'DATABASE_URL');
-  if (url !== undefined) return url;
-  const port = await portNear(5432);
-  const server = await started(
-    'PostgreSQL',
-    startEmbeddedPostgres({ dataDir: path.join(dataDir, 'postgres'), port, log: () => undefined }),
+async function startDatabase({ dataDir, prepared, started, onPart }: Starting): Promise<string> {
+  if (prepared.named.databaseUrl !== null) return prepared.named.databaseUrl;
+  const start = onFreePort(5432, (port) =>
+    startEmbeddedPostgres({
+      dataDir: path.join(dataDir, 'postgres'),
+      port,
+      log: () => undefined,
+      onSpawn: (pid) => onPart('postgres', pid),
+      ...(prepared.postgres && { binaries: prepared.postgres }),
+    }),
   );
+  const server = await started('PostgreSQL', start);
   await createDatabase(server.url('postgres'));
   return server.url(NAMES.database);
 }
 
 async function createDatabase(adminUrl: string): Promise<void> {
   const client = new pg.Client({ connectionString: adminUrl });
-  await client.connect();
+  client.on('error', () => undefined);
   try {
+    await client.connect();
     const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [NAMES.database]);
     if (rowCount === 0) await client.query(`create database ${pg.escapeIdentifier(NAMES.database)}`);
+  } catch (error) {
+    throw new StartError(`PostgreSQL: its database could not be made (${inWords(error)}).`, { cause: error });
   } finally {
-    await client.end();
+    await client.end().catch(() => undefined);
   }
 }
 
-async function startTemporal(
-  dataDir: string,
-  env: Env,
-  started: Started,
-  log: (line: string) => void,
-): Promise<{ address: string; uiUrl: string | null; cli: string }> {
-  const address = named(env, 'TEMPORAL_ADDRESS');
-  if (address !== undefined) return { address, uiUrl: null, cli: 'temporal' };
-  return started(
-    'Temporal',
+/** Without it the config file in the user's home would be read, though no variable names it. */
+function emptyProfile(dataDir: string): string {
+  const file = path.join(dataDir, 'temporal.toml');
+  writeFileSync(file, '[profile.default]\n');
+  return file;
+}
+
+type TemporalPlace = Stack['temporal'] & { readonly uiUrl: string | null; readonly cli: string };
+
+async function startTemporal({ dataDir, prepared, started, log, onPart }: Starting): Promise<TemporalPlace> {
+  const { named } = prepared;
+  if (named.temporal !== null) return { ...named.temporal, uiUrl: null, cli: 'temporal' };
+  const start = onFreePort(7233, async (port) =>
     startTemporalServer({
-      port: await portNear(7233),
+      port,
       uiPort: await portNear(8233),
       dbFile: path.join(dataDir, 'temporal.db'),
-      cacheDir: cacheDir(env, os.homedir()),
+      cacheDir: cacheDir(process.env, homeFolder()),
       log,
+      onSpawn: (pid) => onPart('temporal', pid),
+      ...(prepared.temporalCli !== null && { cli: prepared.temporalCli }),
     }),
   );
+  const { address, uiUrl, cli } = await started('Temporal', start);
+  return { address, connection: { address }, namespace: NAMES.namespace, uiUrl, cli };
 }
 
-async function startPubsub(env: Env, started: Started): Promise<string> {
-  let host = named(env, 'PUBSUB_EMULATOR_HOST');
-  if (host === undefined) {
-    const emulator = startPubsubEmulator({ port: await portNear(8085), host: '127.0.0.1', log: () => undefined });
-    host = (await started('Pub/Sub emulator', emulator)).host;
-  }
+async function startPubsub({ dataDir, prepared, started, onPart }: Starting): Promise<string> {
+  const emulator = (): Promise<Server & { host: string }> =>
+    onFreePort(8085, (port) =>
+      startPubsubEmulator({
+        port,
+        host: '127.0.0.1',
+        log: () => undefined,
+        dataDir: path.join(dataDir, 'pubsub'),
+        onSpawn: (pid) => onPart('emulator', pid),
+        ...(prepared.emulator && { command: prepared.emulator }),
+      }),
+    );
+  const host = prepared.named.pubsubHost ?? (await started('Pub/Sub emulator', emulator())).host;
   const pubsub = openPubsub(host);
   try {
     await createPubsubResources(pubsub, NAMES);
+    return host;
+  } catch (error) {
+    throw new StartError(`Pub/Sub emulator: topics could not be made on ${host} (${inWords(error)}).`, {
+      cause: error,
+    });
   } finally {
     await pubsub.close();
   }
-  return host;
 }
 
 /** A client of the emulator, without probing for credentials. */

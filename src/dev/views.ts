@@ -21,8 +21,10 @@ export interface Views {
 
 export async function openViews(stack: Stack): Promise<Views> {
   const pubsub = openPubsub(stack.pubsubHost);
-  const connection = await Connection.connect({ address: stack.temporalAddress });
+  const connection = await Connection.connect(stack.temporal.connection);
   const database = new pg.Client({ connectionString: stack.databaseUrl });
+  // The next query tells of a lost connection; without a listener it would end the process, and nobody its parts.
+  database.on('error', () => undefined);
   await database.connect();
   const letters = new Map<string, Map<string, string>>();
   const lettersOf = (messageId: string): Map<string, string> => {
@@ -41,13 +43,14 @@ export async function openViews(stack: Stack): Promise<Views> {
   });
   return {
     pubsub,
-    client: new Client({ connection, namespace: NAMES.namespace }),
+    client: new Client({ connection, namespace: stack.temporal.namespace }),
     database,
     lettersOf,
     deadMessages: () => [...letters].filter(([, reasons]) => reasons.size > 0).map(([messageId]) => messageId),
     async close() {
       await subscription.close();
-      await subscription.delete();
+      // When the emulator is gone, so is the subscription: no reason to ask for a minute.
+      await subscription.delete({ timeout: 3_000, retry: null });
       await pubsub.close();
       await database.end();
       await connection.close();

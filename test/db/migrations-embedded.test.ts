@@ -3,7 +3,8 @@ import { chmod, mkdir, mkdtemp, readlink, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import getPort from 'get-port';
-import { linkSharedLibraries, startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
+import { startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
+import { linkSharedLibraries } from '../../src/dev/postgres-binaries.ts';
 import { withClient } from '../support/postgres.ts';
 
 describe('embedded PostgreSQL', () => {
