@@ -77,7 +77,12 @@ async function main(options: Options): Promise<number> {
     signal.removeEventListener('abort', giveUp);
     stops.unshift(() => stack.stop());
     signal.throwIfAborted();
-    const processes = await startProcesses({ dataDir, script: demo.script, env: { ...env, ...stack.env }, onPart });
+    const processes = await startProcesses({
+      dataDir,
+      script: demo.script,
+      env: { worker: { ...env, ...stack.env.worker }, bridge: { ...env, ...stack.env.bridge } },
+      onPart,
+    });
     stops.unshift(() => processes.stop());
     const views = await openViews(stack);
     stops.unshift(() => views.close());

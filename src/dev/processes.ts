@@ -19,8 +19,8 @@ const NOT_CONFIGURED = 2;
 export interface ProcessesOptions {
   readonly dataDir: string;
   readonly script: Script;
-  /** Their whole environment, but for ports and waits. */
-  readonly env: Readonly<Record<string, string>>;
+  /** The whole environment of each, but for ports and waits. */
+  readonly env: Readonly<Record<'worker' | 'bridge', Readonly<Record<string, string>>>>;
   readonly onPart: (name: 'worker' | 'bridge', pid: number) => void;
 }
 
@@ -52,7 +52,7 @@ export async function startProcesses({ dataDir, script, env, onPart }: Processes
     const port = await getPort({ host: '127.0.0.1' });
     const child = spawn(process.execPath, ['--import', 'tsx', path.join(projectRoot, file), ...args], {
       cwd: projectRoot,
-      env: { ...env, LOG_FORMAT: 'json', ...SHORT_WAITS, ...more, PORT: String(port) },
+      env: { ...env[name], LOG_FORMAT: 'json', ...SHORT_WAITS, ...more, PORT: String(port) },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });

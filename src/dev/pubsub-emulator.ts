@@ -133,8 +133,8 @@ export async function startPubsubEmulator(options: PubsubEmulatorOptions): Promi
       args: ['-Xmx512m', '-Djava.net.preferIPv4Stack=true', '-jar', jar, ...address],
       env: process.env,
       listens: /Server started, listening on/,
-      // Its Java stays when it has lost its port.
-      fails: /^Exception in thread "main".*$/m,
+      // Its Java stays when it has lost its port. The whole line: which exception it was may come in a chunk of its own.
+      fails: /^Exception in thread "main".*\n/m,
       ask: () => ask(host),
       onSpawn: options.onSpawn,
     });

@@ -28,8 +28,8 @@ export interface Stack {
   /** How to call Temporal's CLI here. */
   readonly temporalCli: string;
   readonly pubsubHost: string;
-  /** What bridge and worker need to find the parts. */
-  readonly env: Readonly<Record<string, string>>;
+  /** What each needs to find the parts. The worker has nothing of Pub/Sub: its project is the generator's. */
+  readonly env: Readonly<Record<'worker' | 'bridge', Readonly<Record<string, string>>>>;
   /** Rejects when a server that was started here ends by itself. */
   readonly failed: Promise<never>;
   /** Stops what was started here, in reverse order; what the environment named stays. */
@@ -93,6 +93,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   // With nothing started here there is nothing to fail.
   const failed = Promise.race(failures);
   failed.catch(() => undefined);
+  const ofTemporal = {
+    TEMPORAL_ADDRESS: temporal.value.address,
+    ...(options.prepared.named.temporal === null && { TEMPORAL_CONFIG_FILE: emptyProfile(options.dataDir) }),
+  };
   return {
     failed,
     databaseUrl: database.value,
@@ -102,12 +106,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     temporalCli: temporal.value.cli,
     pubsubHost: pubsub.value,
     env: {
-      DATABASE_URL: database.value,
-      TEMPORAL_ADDRESS: temporal.value.address,
-      ...(options.prepared.named.temporal === null && { TEMPORAL_CONFIG_FILE: emptyProfile(options.dataDir) }),
+      worker: { ...ofTemporal, DATABASE_URL: database.value },
       // Without credentials every Google client would probe the metadata server first.
-      METADATA_SERVER_DETECTION: 'none',
-      ...pubsubSettings(pubsub.value),
+      bridge: { ...ofTemporal, METADATA_SERVER_DETECTION: 'none', ...pubsubSettings(pubsub.value) },
     },
     stop,
   };

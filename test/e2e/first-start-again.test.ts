@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import path from 'node:path';
+import { dataRoot } from '../../src/dev/paths.ts';
 import { isAlive, markOf, signalIfAlive, type ProcessMark } from '../../src/dev/process-start.ts';
 import { npmStart, partsOf, wholeMachine, type Machine, type Start, type StartOptions } from '../support/npm-start.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -39,7 +40,8 @@ describe('npm start, again', () => {
     return one;
   }
 
-  before(async () => {
+  before(async function () {
+    this.timeout(120_000);
     machine = await wholeMachine();
     data = machine.at('data');
     // Taken by others, or by us: both is a taken port.
@@ -50,7 +52,7 @@ describe('npm start, again', () => {
     }
     first = start({ args: ['--data', data], env: { ...machine.env, ...SHELL } });
     // At the same moment: both choose their ports before either has taken them.
-    beside = start({ args: ['--once'], env: machine.env });
+    beside = start({ env: machine.env });
     await first.says(/messages ended as they should/);
     parts = partsOf(data);
   });
@@ -74,17 +76,25 @@ describe('npm start, again', () => {
     const second = start({ args: ['--data', data], env: machine.env });
     assert.equal(await second.ended, 2);
     const sentence = `${data} is in use by another npm start, process ${String(first.pid)}: stop that one`;
-    assert(second.stderr().startsWith(sentence), second.stderr());
+    assert.equal(second.stderr().startsWith(sentence), true, second.stderr());
     assert.equal(second.stderr().trim().split('\n').length, 1);
     assert([...parts.values()].every(isAlive));
   });
 
   it('with data of its own, the second works beside the first', async () => {
-    assert.equal(await beside.ended, 0, beside.stdout() + beside.stderr());
-    assert.match(beside.stdout(), /✓ 4 of 4 messages ended as they should/);
+    await beside.says(/✓ 4 of 4 messages ended as they should/);
     const psql = /^ +psql .*$/m;
     assert.notEqual(psql.exec(beside.stdout())?.[0], psql.exec(first.stdout())?.[0]);
     assert([...parts.values()].every(isAlive));
+  });
+
+  it('a server that ends by itself ends the start: one sentence, exit 1, and nothing is left', async () => {
+    const folder = path.join(dataRoot, `run-${String(beside.pid)}`);
+    const own = partsOf(folder);
+    signalIfAlive(own.get('temporal') ?? assert.fail(), 'SIGKILL');
+    assert.equal(await beside.ended, 1, beside.stdout());
+    assert.equal(beside.stderr(), 'Temporal ended by itself: start again.\n');
+    assert.deepEqual([...own.values()].filter(isAlive), []);
   });
 
   it('what a killed start left running is stopped, its lock taken over, its data kept', async () => {

@@ -88,6 +88,9 @@ export interface StartOptions {
   readonly uid?: number;
 }
 
+/** Three at once, beside another test file, on two cores. */
+const SLOW_START_MS = 100_000;
+
 export function npmStart({ args = [], env, uid }: StartOptions): Start {
   const child = spawn(process.execPath, ['--import', 'tsx', path.join(projectRoot, 'src/dev/main.ts'), ...args], {
     cwd: projectRoot,
@@ -110,11 +113,15 @@ export function npmStart({ args = [], env, uid }: StartOptions): Start {
     stdout: () => stdout,
     stderr: () => stderr,
     says: (what) =>
-      waitFor(`npm start says ${String(what)}`, () => {
-        const found = what.exec(stdout);
-        if (found === null && child.exitCode !== null) throw new Error(`it has ended:\n${stdout}\n${stderr}`);
-        return found;
-      }),
+      waitFor(
+        `npm start says ${String(what)}`,
+        () => {
+          const found = what.exec(stdout);
+          if (found === null && child.exitCode !== null) throw new Error(`it has ended:\n${stdout}\n${stderr}`);
+          return found;
+        },
+        SLOW_START_MS,
+      ),
     ended: ended.finally(() => process.removeListener('exit', dieWithTest)),
     kill: (signal) => void child.kill(signal),
   };
