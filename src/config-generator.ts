@@ -46,6 +46,10 @@ export function readGenerator(reader: Reader): GeneratorConfig {
   return kind === 'http' ? http : { kind };
 }
 
+/** `gemini-2.5-flash`; or a path that the API itself uses. Anything else would become part of another path. */
+const MODEL_ID =
+  /^(models\/|publishers\/[a-z0-9-]+\/models\/|projects\/[a-z0-9.:-]+\/locations\/[a-z0-9-]+\/(publishers\/[a-z0-9-]+\/models|models|endpoints)\/)?[a-z0-9][a-z0-9._@-]*$/i;
+
 function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
   const apiKey = reader.text('GEMINI_API_KEY');
   const project = reader.resource('GOOGLE_CLOUD_PROJECT');
@@ -53,8 +57,11 @@ function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
   if (chosen && model === null) {
     reader.fault('GEMINI_MODEL', 'is not set, and models are retired too often for a default', 'set it to a model id');
   }
-  if (model !== null && !/^[a-z0-9][a-z0-9._/@-]*$/i.test(model)) {
+  if (model !== null && (!MODEL_ID.test(model) || model.includes('..'))) {
     reader.fault('GEMINI_MODEL', 'is no model id', 'give the id alone, such as gemini-2.5-flash');
+  }
+  if (apiKey !== null && !/^[\x21-\x7e]+$/.test(apiKey)) {
+    reader.fault('GEMINI_API_KEY', 'holds characters that no key has', 'copy it once more, without spaces around it');
   }
   if (chosen && apiKey === null && project === null) {
     reader.fault(
@@ -63,10 +70,14 @@ function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
       'set it, or set GEMINI_API_KEY to use the Gemini API instead',
     );
   }
-  for (const name of ['GOOGLE_GEMINI_BASE_URL', 'GOOGLE_VERTEX_BASE_URL']) {
-    // The SDK reads them by itself, and would send students' words to an address that nobody here has looked at.
+  for (const name of ['GOOGLE_GEMINI_BASE_URL', 'GOOGLE_VERTEX_BASE_URL', 'GOOGLE_API_KEY']) {
+    // The SDK reads them by itself: addresses that nobody here has looked at, and a key beside ours.
     if (chosen && reader.raw(name) !== undefined) {
-      reader.fault(name, 'is read by the SDK behind this configuration', 'set GEMINI_BASE_URL instead, and unset it');
+      reader.fault(
+        name,
+        'is read by the SDK behind this configuration',
+        `unset it, and use ${name.replace(/^GOOGLE_(GEMINI_|VERTEX_)?/, 'GEMINI_')}`,
+      );
     }
   }
   const location = reader.text('GEMINI_LOCATION') ?? NAMES.region;
@@ -88,7 +99,7 @@ function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
     project: project ?? '',
     location,
     model: model ?? '',
-    baseUrl: reader.providerUrl('GEMINI_BASE_URL'),
+    baseUrl: reader.providerUrl('GEMINI_BASE_URL', { query: false }),
     temperature: reader.number('GEMINI_TEMPERATURE'),
     maxOutputTokens: reader.number('GEMINI_MAX_OUTPUT_TOKENS'),
     safety: reader.choice('GEMINI_SAFETY', ['low', 'medium', 'high']) ?? 'medium',
@@ -99,7 +110,7 @@ function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
 }
 
 function readHttp(reader: Reader, chosen: boolean): HttpGeneratorConfig {
-  const url = reader.providerUrl('GENERATOR_URL');
+  const url = reader.providerUrl('GENERATOR_URL', { query: true });
   const secretKey = reader.text('SECRET_KEY');
   const named = reader.text('ALGORITHM');
   const algorithm = ALGORITHMS.find((each) => each === named) ?? 'HS256';

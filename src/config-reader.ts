@@ -70,7 +70,7 @@ export class Reader {
   }
 
   /** Tokens, keys and students' words go there: in the clear only to this machine. */
-  providerUrl(name: SettingName<'text'>): string | null {
+  providerUrl(name: SettingName<'text'>, may: { readonly query: boolean }): string | null {
     const value = this.text(name);
     if (value === null) return null;
     const url = parseUrl(value);
@@ -84,6 +84,8 @@ export class Reader {
         'holds a user, a password or a fragment',
         'remove them: calls are signed with a key of their own',
       );
+    } else if (!may.query && url.search !== '') {
+      this.fault(name, 'holds a query, and paths are added to it', 'remove the query');
     }
     return value;
   }

@@ -109,8 +109,8 @@ export const SETTINGS = [
   { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
   { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
   { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },
-  { name: 'SECRET_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Signs the calls of GENERATOR=http, and is required by it: at least 32 bytes (openssl rand -hex 32). Otherwise accepted, unused: the deployment plan sets it for the API\'s library.' },
-  { name: 'ALGORITHM', kind: 'text', usedBy: BW, default: null, why: 'Of that signature: HS256 (also when unset), HS384 or HS512.' },
+  { name: 'SECRET_KEY', kind: 'text', usedBy: W, default: null, secret: true, why: 'Signs the calls of GENERATOR=http, and is required by it: at least 32 bytes (openssl rand -hex 32). Otherwise accepted, unused: the deployment plan sets it for the API\'s library.' },
+  { name: 'ALGORITHM', kind: 'text', usedBy: W, default: null, why: 'Of that signature: HS256 (also when unset), HS384 or HS512.' },
   { name: 'CORS_ORIGINS', kind: 'text', usedBy: BW, default: null, why: 'No process here serves browsers. Checked to be a list of origins, unused.' },
 ] as const satisfies readonly Setting[];
 

@@ -3,6 +3,7 @@
  * (https://www.postgresql.org/docs/current/errcodes-appendix.html), RFC 9110 for HTTP, Node's errno names.
  */
 import { GeneratorError } from '../generators/generator.ts';
+import { isTlsRefused, isUnreachable } from '../generators/network-errors.ts';
 import { DatabaseError } from './db.ts';
 
 export type Failure =
@@ -16,23 +17,6 @@ export type Failure =
   | { readonly kind: 'unavailable'; readonly code: string; readonly retryAfterMs: number | null }
   /** The database is not there: Temporal retries the activity, nothing is counted. */
   | { readonly kind: 'database'; readonly code: string };
-
-const UNREACHABLE: readonly string[] = [
-  'ECONNREFUSED',
-  'ECONNRESET',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'EAI_AGAIN',
-  'EPIPE',
-  'ETIMEDOUT',
-  'UND_ERR_CONNECT_TIMEOUT',
-  'UND_ERR_SOCKET',
-];
-
-/** TLS that will never be agreed on: https://nodejs.org/api/tls.html#x509-certificate-error-codes and OpenSSL's own. */
-const TLS_REFUSED =
-  /^(CERT_|ERR_TLS_|ERR_SSL_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|INVALID_CA|HOSTNAME_MISMATCH|PATH_LENGTH_EXCEEDED|EPROTO$)/;
 
 const UNKNOWN: Failure = { kind: 'transient', code: 'unknown' };
 
@@ -68,8 +52,8 @@ function ofCauses(error: unknown): Failure | null {
     if ('code' in cause && typeof cause.code === 'string') {
       // Its cause is a lost connection, but the provider had begun to answer: it counts, or a cut answer is paid for ever.
       if (cause.code === 'incomplete_answer') return { kind: 'transient', code: cause.code };
-      if (UNREACHABLE.includes(cause.code)) return { kind: 'unavailable', code: cause.code, retryAfterMs: null };
-      if (TLS_REFUSED.test(cause.code)) return { kind: 'configuration', code: cause.code };
+      if (isUnreachable(cause.code)) return { kind: 'unavailable', code: cause.code, retryAfterMs: null };
+      if (isTlsRefused(cause.code)) return { kind: 'configuration', code: cause.code };
     }
   }
   return null;
@@ -82,12 +66,14 @@ function waitOf(error: object): number | null {
 /** The original worker met a missing role and a retired model as failures of each request (404, 403), and retried. */
 const CONFIGURATION: readonly number[] = [401, 402, 403, 404, 405, 407];
 
+/** 4xx that are answers about this moment, not about the request: timeout, conflict, too early. */
+const OF_THE_MOMENT: readonly number[] = [408, 409, 425];
+
 function ofHttpStatus(status: number, retryAfterMs: number | null): Failure {
   const code = `http_${String(status)}`;
   if (status === 429 || status === 503) return { kind: 'unavailable', code, retryAfterMs };
   // A redirect is not followed: it would carry the signed request to an address that nobody configured.
   if (CONFIGURATION.includes(status) || (status >= 300 && status < 400)) return { kind: 'configuration', code };
-  // 408 and 409 are answers about this moment, not about the request.
-  if (status >= 400 && status < 500 && status !== 408 && status !== 409) return { kind: 'permanent', code };
+  if (status >= 400 && status < 500 && !OF_THE_MOMENT.includes(status)) return { kind: 'permanent', code };
   return { kind: 'transient', code };
 }

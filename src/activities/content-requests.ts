@@ -5,6 +5,7 @@ import type {
   CompleteInput,
   FailInput,
   FencedResult,
+  MadeMedium,
   Medium,
   Ownership,
   RecordDecision,
@@ -161,7 +162,24 @@ export function countFailure(database: Database, owner: Ownership, failures: num
 export function storeScript(database: Database, input: StoreScriptInput): Promise<FencedResult> {
   // Cleaned where it came in, and again here: it is paid for.
   const script = storable(input.scriptText);
-  return fenced(database, input, sql.storeScript(input.rowId, input.ownerToken, script, input.failures));
+  const metadata = input.usage === undefined ? {} : { usage: input.usage };
+  return fenced(database, input, sql.storeScript(input.rowId, input.ownerToken, script, input.failures, metadata));
+}
+
+export function storeMedium(
+  database: Database,
+  owner: Ownership,
+  medium: Medium,
+  made: MadeMedium,
+): Promise<FencedResult> {
+  const isVideo = medium === 'video';
+  const statement = sql.storeMedium(owner.rowId, owner.ownerToken, {
+    videoUrl: isVideo ? made.url : null,
+    thumbnailUrl: isVideo ? made.thumbnailUrl : null,
+    metadata: isVideo ? {} : { audio_url: made.url },
+    usage: made.usage === null ? {} : { [medium]: made.usage },
+  });
+  return fenced(database, owner, statement);
 }
 
 /** Shares of progress_percentage: the script is done at 50, the media share the rest, completion is 100. */

@@ -1,9 +1,10 @@
 /** One attempt at the script: marks the row, calls the generator, and checks what it says. */
 import { z } from 'zod';
 import { GENERATION_FAILURE, MAX_RESULT_BYTES } from '../contract/generation-failure.ts';
-import { MEDIA, type GenerateInput, type GenerationResult } from '../contract/workflow-io.ts';
+import { MEDIA, type GenerateInput, type GenerationResult, type Usage } from '../contract/workflow-io.ts';
 import { startGeneration } from './content-requests.ts';
-import { callProvider, counted, failure, refuseUnlessOurs, type ProviderDeps } from './provider-call.ts';
+import { failure, refuseUnlessOurs } from './generation-failed.ts';
+import { callProvider, counted, type ProviderDeps } from './provider-call.ts';
 import { storable } from './storable.ts';
 
 export async function generateContent(deps: ProviderDeps, input: GenerateInput): Promise<GenerationResult> {
@@ -18,6 +19,7 @@ export async function generateContent(deps: ProviderDeps, input: GenerateInput):
       {
         code: 'result_too_large',
         retryAfterMs: null,
+        usage: result.usage,
       },
     );
   }
@@ -52,5 +54,7 @@ async function sound(deps: ProviderDeps, input: GenerateInput, result: unknown):
   if (parsed.success) return storable(parsed.data) as GenerationResult;
   const fields = parsed.error.issues.map(({ path }) => path.join('.') || 'result').join(', ');
   // Counted, not permanent: a provider that answers half a message may answer a whole one next time.
-  throw await counted(deps, input, 'bad_result', `the generator's answer has no sound ${fields}`);
+  const { data: usage } = z.object({ usage: USAGE }).safeParse(result);
+  const message = `the generator's answer has no sound ${fields}`;
+  throw await counted(deps, input, 'bad_result', message, usage?.usage as Usage | undefined);
 }

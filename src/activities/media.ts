@@ -1,19 +1,14 @@
 /** One medium of a request: asks the provider for it, and looks whether it is done. */
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { ApplicationFailureCategory } from '@temporalio/common';
-import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
+import { GENERATION_FAILURE, type GenerationFailureType } from '../contract/generation-failure.ts';
 import type { AwaitMediumInput, MadeMedium, StartedMedium, StartMediumInput } from '../contract/workflow-io.ts';
-import { GeneratorError, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
+import { abortable } from '../generators/abortable.ts';
+import { GeneratorError, PROVIDER_MOVED, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
 import { classify } from './classify.ts';
-import { markMedium, startMediumStage } from './content-requests.ts';
-import {
-  abortable,
-  callProvider,
-  cancellation,
-  explained,
-  refuseUnlessOurs,
-  type ProviderDeps,
-} from './provider-call.ts';
+import { markMedium, startMediumStage, storeMedium } from './content-requests.ts';
+import { failure, refuseUnlessOurs } from './generation-failed.ts';
+import { callProvider, cancellation, explained, REFUSED_MESSAGE, type ProviderDeps } from './provider-call.ts';
 import { storable } from './storable.ts';
 
 export interface MediaDeps extends ProviderDeps {
@@ -31,10 +26,11 @@ const FIRST_WAIT_MS = 5_000;
 export async function startMedium(deps: MediaDeps, input: StartMediumInput): Promise<StartedMedium> {
   const { written, scriptText } = await startMediumStage(deps.database, input, input.medium, input.failures);
   refuseUnlessOurs(written);
+  const media = mediaOf(deps);
   const answer = await callProvider(deps, input, (context) =>
-    mediaOf(deps).start(input.medium, input.request, scriptText, context),
+    media.start(input.medium, input.request, scriptText, context),
   );
-  if (answer.kind === 'made') return { kind: 'made', made: storable(answer.made) };
+  if (answer.kind === 'made') return { kind: 'made', made: await keep(deps, input, answer.made) };
   await mark(deps, input, answer.progress);
   return {
     kind: 'pending',
@@ -45,58 +41,75 @@ export async function startMedium(deps: MediaDeps, input: StartMediumInput): Pro
 }
 
 export async function awaitMedium(deps: MediaDeps, input: AwaitMediumInput): Promise<MadeMedium> {
-  const answer = await look(deps, input);
-  if (answer.kind === 'made') return storable(answer.made);
+  const answer = await look(deps, mediaOf(deps), input);
+  if (answer.kind === 'made') return keep(deps, input, answer.made);
   await mark(deps, input, answer.progress);
-  throw ApplicationFailure.create({
-    type: GENERATION_FAILURE.mediaPending,
-    message: `the provider still makes the ${input.medium}`,
-    // Expected: neither an error in the worker's log nor a failure in its metrics.
-    category: ApplicationFailureCategory.BENIGN,
-    ...askAgain(answer.retryAfterMs),
-  });
+  throw again(GENERATION_FAILURE.mediaPending, `the provider still makes the ${input.medium}`, answer.retryAfterMs);
 }
 
-async function look(deps: MediaDeps, input: AwaitMediumInput): Promise<MediumAnswer> {
+async function look(deps: MediaDeps, media: MediaGenerator, input: AwaitMediumInput): Promise<MediumAnswer> {
   const context = Context.current();
   const timeout = AbortSignal.timeout(LOOK_TIMEOUT_MS);
   const signal = AbortSignal.any([context.cancellationSignal, timeout]);
   try {
-    const answer = await abortable(mediaOf(deps).look(input.statusUrl, input.medium, input.rowId, { signal }), signal);
+    const answer = await abortable(media.look(input.statusUrl, input.medium, input.rowId, { signal }), signal);
     deps.onProvider?.(null);
     return answer;
   } catch (error) {
     if (context.cancellationSignal.aborted) throw await cancellation(context);
-    // The provider's verdict on the medium counts; an answer that did not come says nothing about it.
-    if (error instanceof GeneratorError && error.kind !== 'unavailable' && error.kind !== 'configuration') {
-      throw await explained(deps, { ...input, attempt: 0 }, error);
-    }
-    const verdict = classify(error);
-    if (verdict.kind !== 'database') deps.onProvider?.(verdict);
-    throw ApplicationFailure.create({
-      type: GENERATION_FAILURE.mediaUnknown,
-      message: `${verdict.code}: ${error instanceof Error ? error.message : 'no answer'}`
-        .toWellFormed()
-        .slice(0, 2_000),
-      category: ApplicationFailureCategory.BENIGN,
-      ...askAgain(verdict.kind === 'unavailable' ? verdict.retryAfterMs : null),
-    });
+    throw await meaningOfLook(deps, input, error);
   }
 }
 
-/** A worker that was configured anew may meet a run of a provider that it no longer has. */
-function mediaOf({ generator }: MediaDeps): MediaGenerator {
+/** The provider's verdict on the medium counts; an answer that did not come, or refuses us, says nothing about it. */
+async function meaningOfLook(deps: MediaDeps, input: AwaitMediumInput, error: unknown): Promise<Error> {
+  const verdict = classify(error);
+  const message = `${verdict.code}: ${error instanceof Error ? error.message : 'no answer'}`
+    .toWellFormed()
+    .slice(0, 2_000);
+  if (verdict.code === PROVIDER_MOVED) {
+    deps.log.warn({ rowId: input.rowId, medium: input.medium }, 'medium was taken by another provider: asked for anew');
+    return failure(GENERATION_FAILURE.unavailable, message, { code: verdict.code, retryAfterMs: null });
+  }
+  const isVerdict = error instanceof GeneratorError && error.kind !== 'unavailable' && error.kind !== 'configuration';
+  if (isVerdict || verdict.kind === 'permanent') return explained(deps, input, error);
+  if (verdict.kind !== 'database') deps.onProvider?.(verdict);
+  if (verdict.kind === 'configuration') deps.log.error({ code: verdict.code, reason: message }, REFUSED_MESSAGE);
+  return again(GENERATION_FAILURE.mediaUnknown, message, verdict.kind === 'unavailable' ? verdict.retryAfterMs : null);
+}
+
+/** Temporal asks again: after the provider's own words, else at the activity's own intervals. */
+function again(type: GenerationFailureType, message: string, retryAfterMs: number | null): ApplicationFailure {
+  return ApplicationFailure.create({
+    type,
+    message,
+    // Expected: neither an error in the worker's log nor a failure in its metrics.
+    category: ApplicationFailureCategory.BENIGN,
+    ...(retryAfterMs === null ? {} : { nextRetryDelay: within(retryAfterMs) }),
+  });
+}
+
+/** A worker that was configured anew may meet a run of a provider that it no longer has. Its own generator is sound. */
+function mediaOf({ generator, log }: MediaDeps): MediaGenerator {
   if (generator.media !== undefined) return generator.media;
-  throw new GeneratorError('configuration', 'no_media_provider', `the generator ${generator.name} makes no media`);
+  const message = `the generator ${generator.name} makes no media, and this request waits for one`;
+  log.error({ generator: generator.name }, 'no media provider: set GENERATOR as it was, or cancel the run');
+  throw failure(GENERATION_FAILURE.unavailable, message, { code: 'no_media_provider', retryAfterMs: null });
+}
+
+/** What is paid for is in the row at once, whatever becomes of the stages after it. */
+async function keep(
+  deps: MediaDeps,
+  input: AwaitMediumInput | StartMediumInput,
+  made: MadeMedium,
+): Promise<MadeMedium> {
+  const clean = storable(made);
+  refuseUnlessOurs(await storeMedium(deps.database, input, input.medium, clean));
+  return clean;
 }
 
 async function mark(deps: MediaDeps, input: AwaitMediumInput | StartMediumInput, progress: number): Promise<void> {
   refuseUnlessOurs(await markMedium(deps.database, input, input.medium, progress));
-}
-
-/** Without a word of the provider, the activity's own intervals hold. */
-function askAgain(retryAfterMs: number | null): { nextRetryDelay?: number } {
-  return retryAfterMs === null ? {} : { nextRetryDelay: within(retryAfterMs) };
 }
 
 function within(milliseconds: number): number {

@@ -6,17 +6,21 @@ import {
   type GenerationFailureDetail,
   type GenerationFailureType,
 } from '../contract/generation-failure.ts';
-import type { FencedResult, Ownership } from '../contract/workflow-io.ts';
+import type { Ownership, Usage } from '../contract/workflow-io.ts';
+import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type GenerationContext, type Generator } from '../generators/generator.ts';
 import { classify, type Failure } from './classify.ts';
 import { countFailure } from './content-requests.ts';
 import type { Database } from './db.ts';
+import { failure } from './generation-failed.ts';
 
 /**
  * Each heartbeat that reaches the server is a billed action and brings news of a cancel. None before 10 s: a short
  * generation costs none. After that the SDK sends one per 24 s at the most (0.8 x heartbeatTimeout).
  */
 const HEARTBEAT_MS = 10_000;
+
+export const REFUSED_MESSAGE = 'provider refuses this configuration: npm run worker -- --check tells';
 
 export interface ProviderDeps {
   readonly database: Database;
@@ -29,7 +33,7 @@ export interface ProviderDeps {
 }
 
 export interface CountedCall extends Ownership {
-  readonly attempt: number;
+  /** Counted failures of the run before this call. */
   readonly failures: number;
 }
 
@@ -46,35 +50,18 @@ export async function callProvider<T>(
     context.heartbeat();
   }, HEARTBEAT_MS);
   try {
-    const heartbeat = (detail?: unknown): void => context.heartbeat(detail);
-    const answer = await abortable(call({ attempt: input.attempt, signal, heartbeat }), signal);
+    const answer = await abortable(call({ signal }), signal);
     deps.onProvider?.(null);
     return answer;
   } catch (error) {
     if (context.cancellationSignal.aborted) throw await cancellation(context);
     if (timeout.aborted) {
+      deps.onProvider?.({ kind: 'unavailable', code: 'generator_timeout', retryAfterMs: null });
       throw await counted(deps, input, 'generator_timeout', `no answer within ${String(deps.generatorTimeoutMs)} ms`);
     }
     throw await explained(deps, input, error);
   } finally {
     clearInterval(beat);
-  }
-}
-
-/** A generator that ignores its signal must not hold the slot: the attempt ends with the signal. */
-export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  let onAbort: (() => void) | undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => {
-      reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    if (onAbort !== undefined) signal.removeEventListener('abort', onAbort);
   }
 }
 
@@ -86,10 +73,11 @@ export async function cancellation(context: Context): Promise<Error> {
 }
 
 /** Permanent ends that have a code of their own in row and letter. */
-const PERMANENT_TYPES: Readonly<Record<string, GenerationFailureType>> = {
-  content_blocked: GENERATION_FAILURE.blocked,
-  result_too_large: GENERATION_FAILURE.tooLarge,
-};
+/** A Map, since the code may be a provider's own word: `constructor` is a key of every object. */
+const PERMANENT_TYPES: ReadonlyMap<string, GenerationFailureType> = new Map([
+  ['content_blocked', GENERATION_FAILURE.blocked],
+  ['result_too_large', GENERATION_FAILURE.tooLarge],
+]);
 
 export async function explained(deps: ProviderDeps, input: CountedCall, error: unknown): Promise<Error> {
   const verdict = classify(error);
@@ -108,10 +96,10 @@ export async function explained(deps: ProviderDeps, input: CountedCall, error: u
     case 'permanent':
       deps.onProvider?.(verdict);
       await noteFailure(deps, input);
-      return failure(PERMANENT_TYPES[code] ?? GENERATION_FAILURE.permanent, message, detail, error);
+      return failure(PERMANENT_TYPES.get(code) ?? GENERATION_FAILURE.permanent, message, detail, error);
     case 'configuration':
       deps.onProvider?.(verdict);
-      deps.log.error({ code, reason: message }, 'provider refuses this configuration: npm run worker -- --check tells');
+      deps.log.error({ code, reason: message }, REFUSED_MESSAGE);
       return failure(GENERATION_FAILURE.unavailable, message, detail, error);
     case 'unavailable':
       deps.onProvider?.(verdict);
@@ -129,9 +117,11 @@ export async function counted(
   input: CountedCall,
   code: string,
   message: string,
+  usage?: Usage,
 ): Promise<ApplicationFailure> {
   await noteFailure(deps, input);
-  return failure(GENERATION_FAILURE.transient, message, { code, retryAfterMs: null });
+  const detail = { code, retryAfterMs: null, ...(usage === undefined ? {} : { usage }) };
+  return failure(GENERATION_FAILURE.transient, message, detail);
 }
 
 /** A provider's library may throw anything, also what has no text; an error on top would escape the count. */
@@ -153,44 +143,4 @@ async function noteFailure(deps: ProviderDeps, input: CountedCall): Promise<void
   } catch (error) {
     deps.log.warn({ err: error, rowId: input.rowId }, 'retry_count not written; the next write carries it');
   }
-}
-
-export function refuseUnlessOurs(result: FencedResult): void {
-  switch (result.kind) {
-    case 'written':
-      return;
-    case 'row-already-terminal':
-      throw failure(GENERATION_FAILURE.rowAlreadyTerminal, `the row is ${result.status} already`, {
-        code: result.status,
-        retryAfterMs: null,
-      });
-    case 'row-lost':
-      throw failure(GENERATION_FAILURE.rowLost, 'the row is gone or another run owns it', {
-        code: 'row_lost',
-        retryAfterMs: null,
-      });
-    default:
-      result satisfies never;
-  }
-}
-
-/** Never retried by Temporal itself: the workflow counts and waits, so that each failure stands in the history. */
-export function failure(
-  type: GenerationFailureType,
-  message: string,
-  detail: GenerationFailureDetail,
-  cause?: unknown,
-): ApplicationFailure {
-  return ApplicationFailure.create({
-    type,
-    message: message.toWellFormed().slice(0, 2_000),
-    nonRetryable: true,
-    details: [detail],
-    ...(cause instanceof Error && cause.cause instanceof Error ? { cause: shortened(cause.cause) } : {}),
-  });
-}
-
-/** A provider's page of HTML as a message would pass Temporal's limit, and the failure itself would be lost. */
-function shortened(cause: Error): Error {
-  return Object.assign(new Error(cause.message.toWellFormed().slice(0, 2_000)), { name: cause.name, stack: '' });
 }

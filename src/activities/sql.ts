@@ -31,6 +31,9 @@ export interface RowContent {
 /** An adopted row may hold JSON null, or anything: merged into that, an object would become an array. */
 const METADATA = `case when jsonb_typeof(request_metadata) = 'object' then request_metadata else '{}'::jsonb end`;
 
+/** What a run that failed has left of its results; the next one begins without. */
+const OF_A_RUN = `array['usage', 'media_usage', 'failed_attempts_usage', 'audio_url', 'delivered', 'not_delivered']`;
+
 const PRIMARY_KEY = 'content_requests_pkey';
 const CORRELATION_KEY = 'content_requests_correlation_id_key';
 
@@ -103,7 +106,7 @@ export const takeOverRequest = (content: RowContent, ownerToken: string, from: r
         grade_level = $7,
         duration_minutes = $8,
         organization_id = $9,
-        request_metadata = ${METADATA} || $10::jsonb,
+        request_metadata = ${METADATA} - ${OF_A_RUN} || $10::jsonb,
         status = 'pending',
         current_stage = 'request_received',
         progress_percentage = 0,
@@ -140,19 +143,60 @@ export const startGeneration = (rowId: string, ownerToken: string, failures: num
 });
 
 /** Half-way: what was paid for is kept, whatever becomes of the media. */
-export const storeScript = (rowId: string, ownerToken: string, scriptText: string, failures: number): Statement => ({
+export const storeScript = (
+  rowId: string,
+  ownerToken: string,
+  scriptText: string,
+  failures: number,
+  metadata: Readonly<Record<string, unknown>>,
+): Statement => ({
   name: 'store_script',
   index: PRIMARY_KEY,
   text: `
     update content_requests
     set script_text = $3,
         progress_percentage = greatest(progress_percentage, 50),
-        retry_count = greatest(retry_count, $4)
+        retry_count = greatest(retry_count, $4),
+        request_metadata = ${METADATA} || $5::jsonb
     where id = $1
       and owner_token = $2
-      and status::text = any($5)
+      and status::text = any($6)
     returning id`,
-  values: [rowId, ownerToken, scriptText, failures, OPEN_STATUSES],
+  values: [rowId, ownerToken, scriptText, failures, JSON.stringify(metadata), OPEN_STATUSES],
+});
+
+export interface StoredMedium {
+  readonly videoUrl: string | null;
+  readonly thumbnailUrl: string | null;
+  /** Merged into request_metadata. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** Merged into its media_usage, which has a key for each medium. */
+  readonly usage: Readonly<Record<string, unknown>>;
+}
+
+/** One medium is done; the row goes on. */
+export const storeMedium = (rowId: string, ownerToken: string, medium: StoredMedium): Statement => ({
+  name: 'store_medium',
+  index: PRIMARY_KEY,
+  text: `
+    update content_requests
+    set video_url = coalesce($3, video_url),
+        thumbnail_url = coalesce($4, thumbnail_url),
+        request_metadata = ${METADATA} || $5::jsonb
+          || jsonb_build_object('media_usage', coalesce(request_metadata -> 'media_usage', '{}'::jsonb) || $6::jsonb)
+    where id = $1
+      and owner_token = $2
+      and status::text = any($7)
+    returning id`,
+  values: [
+    rowId,
+    ownerToken,
+    medium.videoUrl,
+    medium.thumbnailUrl,
+    JSON.stringify(medium.metadata),
+    JSON.stringify(medium.usage),
+    OPEN_STATUSES,
+  ],
 });
 
 export interface MediumStage {

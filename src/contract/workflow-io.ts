@@ -168,6 +168,7 @@ export interface GenerationResult {
 export interface StoreScriptInput extends Ownership {
   readonly scriptText: string;
   readonly failures: number;
+  readonly usage?: Usage;
 }
 
 export interface StartMediumInput extends Ownership {

@@ -2,12 +2,8 @@ import type { ContentRequest } from '../contract/request.ts';
 import type { GenerationResult, MadeMedium, Medium, Usage } from '../contract/workflow-io.ts';
 
 export interface GenerationContext {
-  /** From 1; the counted attempt. */
-  readonly attempt: number;
   /** Aborts at cancel, shutdown and timeout; a generator stops what it pays for. */
   readonly signal: AbortSignal;
-  /** To be called at least every few seconds of a long generation. */
-  readonly heartbeat: (detail?: unknown) => void;
 }
 
 /**
@@ -26,7 +22,7 @@ export interface Generator {
 export interface MediaGenerator {
   /** Asking twice for the same medium of the same request is asking once. */
   start(medium: Medium, request: ContentRequest, scriptText: string, context: GenerationContext): Promise<MediumAnswer>;
-  look(statusUrl: string, medium: Medium, rowId: string, context: { signal: AbortSignal }): Promise<MediumAnswer>;
+  look(statusUrl: string, medium: Medium, rowId: string, context: GenerationContext): Promise<MediumAnswer>;
 }
 
 export type MediumAnswer =
@@ -38,6 +34,9 @@ export type MediumAnswer =
       /** 0..100 of this medium. */
       readonly progress: number;
     };
+
+/** Code of a look at a medium that another provider has taken: it is asked for anew, and nothing has failed. */
+export const PROVIDER_MOVED = 'provider_moved';
 
 export interface GeneratorErrorOptions extends ErrorOptions {
   /** From the provider's Retry-After. */
@@ -73,13 +72,11 @@ export class HttpStatusError extends Error {
   readonly status: number;
   /** From Retry-After, or what else the answer says about when. */
   readonly retryAfterMs: number | null;
-  /** The answer's body; may be a page of HTML. Its beginning is in the message. */
-  readonly body: string;
 
-  constructor(status: number, body: string, retryAfterMs: number | null) {
-    super(`HTTP ${String(status)}: ${body.slice(0, 500)}`);
+  /** @param said for row, letter and log: a statement of the provider's, never a body that may hold what was sent. */
+  constructor(status: number, said: string, retryAfterMs: number | null) {
+    super(`HTTP ${String(status)}: ${said.replaceAll(/Bearer\s+\S+/gi, 'Bearer …').slice(0, 500)}`);
     this.status = status;
-    this.body = body;
     this.retryAfterMs = retryAfterMs;
   }
 }

@@ -21,15 +21,25 @@ export interface ProviderAnswer {
  */
 export type Send = (url: string | URL, request: ProviderRequest) => Promise<ProviderAnswer>;
 
-/** The status came, the body did not come whole: the provider may have worked, and been paid, for it. */
+/** The provider had begun to answer, or had worked for long, when the connection was lost: it may have been paid for. */
 export class IncompleteAnswerError extends Error {
   override readonly name = 'IncompleteAnswerError';
   readonly code = 'incomplete_answer';
 }
 
-const CONNECT_TIMEOUT_MS = 10_000;
+export interface SendOptions {
+  /** Of a success; a larger one is `result_too_large`. */
+  readonly maxResponseBytes: number;
+  /** A connection that is lost after so long was lost over work, not on the way. */
+  readonly workAfterMs?: number;
+}
 
-export function createSend({ maxResponseBytes }: { readonly maxResponseBytes: number }): Send {
+const CONNECT_TIMEOUT_MS = 10_000;
+const WORK_AFTER_MS = 5_000;
+/** What is read of an answer that is no success: the status says what matters, and a proxy's page may be long. */
+const LARGEST_REFUSAL_BYTES = 16_384;
+
+export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: SendOptions): Send {
   const dispatcher = new Agent({
     connect: { timeout: CONNECT_TIMEOUT_MS },
     // undici's own are 300 s; the caller's signal is the limit, and GENERATOR_TIMEOUT_MS may be longer.
@@ -37,6 +47,7 @@ export function createSend({ maxResponseBytes }: { readonly maxResponseBytes: nu
     bodyTimeout: 0,
   });
   return async (url, { method, headers, body, signal }) => {
+    const began = performance.now();
     const answer = await request(url, {
       dispatcher,
       method,
@@ -44,45 +55,66 @@ export function createSend({ maxResponseBytes }: { readonly maxResponseBytes: nu
       headers: { ...headers, 'accept-encoding': 'identity' },
       signal,
       ...(body === undefined ? {} : { body }),
+    }).catch((error: unknown) => {
+      const waitedMs = performance.now() - began;
+      if (signal.aborted || waitedMs < workAfterMs || !LOST.includes(codeOf(error))) throw error;
+      const seconds = (waitedMs / 1_000).toFixed(1);
+      throw new IncompleteAnswerError(`the connection was lost after ${seconds} s without an answer`, { cause: error });
     });
+    const { statusCode: status } = answer;
+    const success = isSuccess({ status });
+    const limit = success ? maxResponseBytes : LARGEST_REFUSAL_BYTES;
     const chunks: Buffer[] = [];
     let bytes = 0;
     try {
       for await (const chunk of answer.body as AsyncIterable<Buffer>) {
         bytes += chunk.length;
         // Leaving the loop closes the connection.
-        if (bytes > maxResponseBytes) break;
+        if (bytes > limit) break;
         chunks.push(chunk);
       }
     } catch (error) {
       if (signal.aborted) throw error;
-      throw new IncompleteAnswerError(
-        `the answer (HTTP ${String(answer.statusCode)}) ended after ${String(bytes)} bytes`,
-        { cause: error },
-      );
+      // Of a refusal the status is enough.
+      if (success) {
+        const message = `the answer (HTTP ${String(status)}) ended after ${String(bytes)} bytes`;
+        throw new IncompleteAnswerError(message, { cause: error });
+      }
     }
-    if (bytes > maxResponseBytes) {
-      throw new GeneratorError(
-        'permanent',
-        'result_too_large',
-        `the answer is larger than ${String(maxResponseBytes)} bytes`,
-      );
+    if (success && bytes > limit) {
+      throw new GeneratorError('permanent', 'result_too_large', `the answer is larger than ${String(limit)} bytes`);
     }
-    return { status: answer.statusCode, headers: answer.headers, body: Buffer.concat(chunks).toString('utf8') };
+    return { status, headers: answer.headers, body: Buffer.concat(chunks).toString('utf8') };
   };
 }
 
-export const isSuccess = ({ status }: ProviderAnswer): boolean => status >= 200 && status < 300;
+const LOST: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'];
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : '';
+}
+
+export const isSuccess = ({ status }: Pick<ProviderAnswer, 'status'>): boolean => status >= 200 && status < 300;
 
 /**
  * Retry-After as RFC 9110, section 10.2.3, has it: seconds, or a date. What is neither says nothing. Milliseconds.
  */
 export function retryAfterMs({ headers }: Pick<ProviderAnswer, 'headers'>, now = Date.now()): number | null {
   const header = headers['retry-after'];
-  if (typeof header !== 'string') return null;
-  const text = header.trim();
+  if (typeof header === 'object') {
+    const waits = header.flatMap((each) => retryAfterMs({ headers: { 'retry-after': each } }, now) ?? []);
+    return waits.length === 0 ? null : Math.max(...waits);
+  }
+  const text = header?.trim() ?? '';
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1_000;
   // Date.parse would take `-5`, `12` and `tomorrow 5` for dates of sorts: only what begins like one.
   const date = /^[A-Z][a-z]{2},? /.test(text) ? Date.parse(text) : NaN;
   return Number.isNaN(date) ? null : Math.max(0, date - now);
+}
+
+/** For messages: what an answer was, not what it said. It may repeat a student's words, or our own signature. */
+export function describeAnswer({ headers, body }: ProviderAnswer): string {
+  const type = headers['content-type'];
+  const kind = typeof type === 'string' ? (type.split(';')[0] ?? '') : 'no content type';
+  return `no statement of the provider (${kind.slice(0, 50)}, ${String(Buffer.byteLength(body))} bytes)`;
 }

@@ -5,13 +5,14 @@
 import { randomUUID } from 'node:crypto';
 import { NativeConnection } from '@temporalio/worker';
 import { classify } from '../activities/classify.ts';
-import { describeDatabase, openDatabase } from '../activities/db.ts';
+import { DatabaseError, describeDatabase, openDatabase } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import type { WorkerConfig } from '../config.ts';
+import { abortable } from '../generators/abortable.ts';
 import type { ContentRequest } from '../contract/request.ts';
 import type { Usage } from '../contract/workflow-io.ts';
-import type { Generator } from '../generators/generator.ts';
-import { PROVIDER_CHECK_MS } from './provider-state.ts';
+import { GeneratorError, type Generator } from '../generators/generator.ts';
+import { checkWithin, PROVIDER_CHECK_MS } from './provider-state.ts';
 
 export interface CheckOptions {
   readonly probe: boolean;
@@ -23,8 +24,10 @@ type Found =
   /** Not looked at, since what comes before it failed. */
   | { readonly kind: 'skipped'; readonly text: string };
 
-const WORD = { ok: 'ok      ', mend: 'WRONG   ', away: 'NO ANSWER', skipped: '–       ' } as const;
+const WORD = { ok: 'ok       ', mend: 'WRONG    ', away: 'NO ANSWER', skipped: '–        ' } as const;
 const TEMPORAL_DEADLINE_MS = 10_000;
+/** SQLSTATE: wrong user or password, no such database, no right. */
+const DATABASE_REFUSES = /^(28...|3D000|42501)$/;
 const NOT_FOUND = 5;
 const PERMISSION_DENIED = 7;
 const UNAUTHENTICATED = 16;
@@ -44,7 +47,7 @@ export async function check(config: WorkerConfig, generator: Generator, options:
     const skipped: Found = { kind: 'skipped', text: 'not tried, since the provider does not answer' };
     found.push(['probe', provider.kind === 'ok' ? await probe(generator, config.generatorTimeoutMs) : skipped]);
   }
-  for (const [what, { kind, text }] of found) options.print(`${WORD[kind]} ${what}: ${text}`);
+  for (const [what, { kind, text }] of found) options.print(`${WORD[kind]} ${what}: ${printable(text)}`);
   const kinds = found.map(([, { kind }]) => kind);
   if (kinds.includes('mend')) return 2;
   return kinds.includes('away') ? 1 : 0;
@@ -61,7 +64,8 @@ async function checkDatabase(config: WorkerConfig): Promise<Found> {
     if (faults.length === 0) return { kind: 'ok', text: `${where} has the schema that the worker needs` };
     return { kind: 'mend', text: `${where}: ${faults.join('; ')}; run: npm run migrate` };
   } catch (error) {
-    return { kind: 'away', text: `${where}: ${wordsOf(error)}` };
+    const refused = error instanceof DatabaseError && DATABASE_REFUSES.test(error.code);
+    return { kind: refused ? 'mend' : 'away', text: `${where}: ${wordsOf(error)}` };
   } finally {
     await database.close();
   }
@@ -89,7 +93,7 @@ async function checkTemporal({ temporal }: WorkerConfig): Promise<Found> {
 
 async function checkProvider(generator: Generator): Promise<Found> {
   try {
-    return { kind: 'ok', text: `${generator.name}: ${await generator.check(AbortSignal.timeout(PROVIDER_CHECK_MS))}` };
+    return { kind: 'ok', text: `${generator.name}: ${await checkWithin(generator, PROVIDER_CHECK_MS)}` };
   } catch (error) {
     return troubleOf(generator, error);
   }
@@ -118,11 +122,12 @@ async function probe(generator: Generator, timeoutMs: number): Promise<Found> {
   const began = performance.now();
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const result = await generator.generate(probeRequest(), { attempt: 1, signal, heartbeat: () => undefined });
+    const result = await abortable(generator.generate(probeRequest(), { signal }), signal);
     const seconds = ((performance.now() - began) / 1_000).toFixed(1);
     return { kind: 'ok', text: `${String(result.scriptText.length)} characters in ${seconds} s${cost(result.usage)}` };
   } catch (error) {
-    return troubleOf(generator, error);
+    if (!signal.aborted) return troubleOf(generator, error);
+    return { kind: 'away', text: `${generator.name}: no answer within ${String(timeoutMs / 1_000)} s` };
   }
 }
 
@@ -134,12 +139,19 @@ function cost({ inputTokens, outputTokens, costUsd }: Usage): string {
   return typeof costUsd === 'number' ? `${tokens}, ${costUsd.toFixed(6)} USD` : tokens;
 }
 
+/** What no wait mends: refusals, and an answer that came and is not what it must be. */
 function troubleOf(generator: Generator, error: unknown): Found {
   const { kind, code } = classify(error);
-  const text = `${generator.name}: ${code}: ${wordsOf(error)}`;
-  return { kind: kind === 'configuration' || kind === 'permanent' ? 'mend' : 'away', text };
+  const answered = error instanceof GeneratorError && kind !== 'unavailable';
+  const mend = kind === 'configuration' || kind === 'permanent' || answered;
+  return { kind: mend ? 'mend' : 'away', text: `${generator.name}: ${code}: ${wordsOf(error)}` };
 }
 
 function wordsOf(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).replaceAll(/\s+/g, ' ').slice(0, 500);
+  return (error instanceof Error ? error.message : String(error)).slice(0, 500);
+}
+
+/** A provider's words stay on their line and move no cursor. */
+function printable(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ');
 }

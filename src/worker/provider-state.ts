@@ -1,13 +1,14 @@
 /** Whether the provider works with this worker's settings, as its answers say; what readiness tells. */
 import { classify, type Failure } from '../activities/classify.ts';
-import type { Generator } from '../generators/generator.ts';
+import { abortable } from '../generators/abortable.ts';
+import { GeneratorError, type Generator } from '../generators/generator.ts';
 import type { Logger } from '../log.ts';
 
 export type ProviderWord = 'ok' | 'not asked yet' | 'unavailable' | 'misconfigured';
 
 /** What is not well is looked at again so often, when somebody asks: readiness must come back without a request. */
 const LOOK_AGAIN_MS = 30_000;
-export const PROVIDER_CHECK_MS = 10_000;
+export const PROVIDER_CHECK_MS = 12_000;
 
 export class ProviderState {
   readonly #generator: Generator;
@@ -43,7 +44,7 @@ export class ProviderState {
   async look(): Promise<void> {
     this.#lookedAt = this.#now();
     try {
-      const found = await this.#generator.check(AbortSignal.timeout(PROVIDER_CHECK_MS));
+      const found = await checkWithin(this.#generator, PROVIDER_CHECK_MS);
       this.report(null);
       this.#log.info({ generator: this.#generator.name, found }, 'provider checked');
     } catch (error) {
@@ -63,5 +64,16 @@ export class ProviderState {
       // Never rejects.
       this.look().catch(() => undefined);
     }
+  }
+}
+
+/** Ends in time, whatever the provider or its library does. */
+export async function checkWithin(generator: Generator, limitMs: number): Promise<string> {
+  const signal = AbortSignal.timeout(limitMs);
+  try {
+    return await abortable(generator.check(signal), signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new GeneratorError('unavailable', 'no_answer', `no answer within ${String(limitMs / 1_000)} s`);
   }
 }

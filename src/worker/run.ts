@@ -37,8 +37,9 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
   const provider = new ProviderState(generator, log);
   let connection: NativeConnection | undefined;
   try {
-    // Schema faults end the start; a provider that is away or refuses does not: requests wait for it, uncounted.
-    await Promise.all([requireSchema(database, config.database.url), provider.look()]);
+    await requireSchema(database, config.database.url);
+    // Not waited for: a provider that is silent, away or refuses does not hold up the start, and requests wait uncounted.
+    provider.look().catch(() => undefined);
     connection = await NativeConnection.connect(config.temporal.connection);
     const worker = await Worker.create({
       connection,

@@ -17,21 +17,14 @@ export function rowActivities(summary: string): ActivityInterfaceFor<WorkerActiv
 /** After so many lost workers in one attempt the request itself is suspect, and the attempt counts as failed. */
 export const MAX_INFRASTRUCTURE_TRIES = 10;
 
-export function generationActivity(summary: string): ActivityInterfaceFor<Pick<WorkerActivities, 'generateContent'>> {
-  return proxyActivities<Pick<WorkerActivities, 'generateContent'>>({
+type ProviderActivities = Pick<WorkerActivities, 'generateContent' | 'startMedium'>;
+
+/** The calls that may take as long as a generation: a provider may answer a request for a medium with the medium itself. */
+export function providerActivity(summary: string): ActivityInterfaceFor<ProviderActivities> {
+  return proxyActivities<ProviderActivities>({
     // The activity has a shorter limit of its own (GENERATOR_TIMEOUT_MS, at most 30 min); this one is for a stuck worker.
     startToCloseTimeout: '31 minutes',
     // A lost worker is noticed within 30 s; a generation shorter than 24 s sends one heartbeat or none.
-    heartbeatTimeout: '30 seconds',
-    retry: { ...WITHOUT_END, maximumAttempts: MAX_INFRASTRUCTURE_TRIES },
-    summary,
-  });
-}
-
-/** As generationActivity: a provider may answer a request for a medium with the medium itself. */
-export function mediumActivity(summary: string): ActivityInterfaceFor<Pick<WorkerActivities, 'startMedium'>> {
-  return proxyActivities<Pick<WorkerActivities, 'startMedium'>>({
-    startToCloseTimeout: '31 minutes',
     heartbeatTimeout: '30 seconds',
     retry: { ...WITHOUT_END, maximumAttempts: MAX_INFRASTRUCTURE_TRIES },
     summary,

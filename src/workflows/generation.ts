@@ -10,7 +10,7 @@ import {
   type Ownership,
   type ProcessInput,
 } from '../contract/workflow-io.ts';
-import { awaitActivity, generationActivity, mediumActivity, rowActivities } from './activities.ts';
+import { awaitActivity, providerActivity, rowActivities } from './activities.ts';
 import { endAsRefused, refuseUnlessWritten } from './failed-end.ts';
 import { inWords } from './in-words.ts';
 import type { ProgressTracker } from './progress.ts';
@@ -28,7 +28,7 @@ export async function generate(input: ProcessInput, owner: Ownership, progress: 
   const script = await withRetries(
     { doing: 'Writing the script', policy: input.retry, before: NOTHING, observer: progress },
     ({ number: attempt, failures, words }) =>
-      generationActivity(`Write the script, ${words}`).generateContent({
+      providerActivity(`Write the script, ${words}`).generateContent({
         ...owner,
         request: input.request,
         attempt,
@@ -70,11 +70,11 @@ async function storeScript(
   input: ProcessInput,
   owner: Ownership,
   progress: ProgressTracker,
-  { scriptText }: GenerationResult,
+  { scriptText, usage }: GenerationResult,
   failures: number,
 ): Promise<void> {
   const written = await CancellationScope.nonCancellable(() =>
-    rowActivities('Store the script').storeScript({ ...owner, scriptText, failures }),
+    rowActivities('Store the script').storeScript({ ...owner, scriptText, failures, usage }),
   ).catch((error: unknown) => endAsRefused(input, progress, error, 'script_generation', failures));
   refuseUnlessWritten(written);
 }
@@ -89,7 +89,7 @@ function makeMedium(
   return withRetries(
     { doing: `Asking for the ${medium}`, policy: input.retry, before, observer: progress },
     async ({ number: attempt, failures, words }) => {
-      const started = await mediumActivity(`Ask for the ${medium}, ${words}`).startMedium({
+      const started = await providerActivity(`Ask for the ${medium}, ${words}`).startMedium({
         ...owner,
         request: input.request,
         medium,

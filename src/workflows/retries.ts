@@ -50,7 +50,7 @@ type Verdict =
   | { readonly kind: 'dead'; readonly code: FailureCode; readonly message: string; readonly counts: boolean }
   | { readonly kind: 'not-ours'; readonly code: QuietFailureCode; readonly message: string };
 
-/** The provider's waits are at least this part of maxAgeMs, which bounds the history to 500 rounds (of 51,200 events). */
+/** The provider's waits are at least this part of maxAgeMs: 500 rounds of one absence at the most, 5,500 events of 51,200. */
 const MAX_UNAVAILABLE_ROUNDS = 500;
 
 export async function withRetries<T>(tries: Tries, attempt: (attempt: Attempt) => Promise<T>): Promise<Tried<T>> {
@@ -131,6 +131,8 @@ function judge(error: unknown): Verdict {
   const detail = detailOf(error);
   const message = `${detail?.code ?? cause.type ?? 'unknown'}: ${cause.message}`;
   switch (cause.type) {
+    // Its looks had no answer until the limit was over: the provider was away, or refused us.
+    case GENERATION_FAILURE.mediaUnknown:
     case GENERATION_FAILURE.unavailable:
       return { kind: 'unavailable', message, retryAfterMs: detail?.retryAfterMs ?? 0 };
     case GENERATION_FAILURE.database:

@@ -11,6 +11,7 @@ import {
   rejectRequest,
   startGeneration,
   startMediumStage,
+  storeMedium,
   storeScript,
 } from '../../src/activities/content-requests.ts';
 import { DatabaseError, openDatabase } from '../../src/activities/db.ts';
@@ -130,6 +131,8 @@ describe('races for a row', () => {
       storeScript: (rowId: string) => storeScript(rows.database, { ...zombie(rowId), scriptText: 'late', failures: 9 }),
       startMediumStage: async (rowId: string) =>
         (await startMediumStage(rows.database, zombie(rowId), 'video', 9)).written,
+      storeMedium: (rowId: string) =>
+        storeMedium(rows.database, zombie(rowId), 'video', { url: 'https://late', thumbnailUrl: null, usage: null }),
       markMedium: (rowId: string) => markMedium(rows.database, zombie(rowId), 'video', 50),
       completeRequest: (rowId: string) => completeRequest(rows.database, completeInput(zombie(rowId), 9)),
       failRequest: (rowId: string) => failRequest(rows.database, failInput(zombie(rowId), 9)),

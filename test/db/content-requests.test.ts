@@ -11,12 +11,15 @@ import {
   rejectRequest,
   startGeneration,
   startMediumStage,
+  storeMedium,
   storeScript,
 } from '../../src/activities/content-requests.ts';
 import { DatabaseError, openDatabase, type Database } from '../../src/activities/db.ts';
 import { OPEN_STATUSES, STATUSES, TERMINAL_STATUSES, type Status } from '../../src/contract/status.ts';
 import type { FencedResult, Ownership, RejectInput } from '../../src/contract/workflow-io.ts';
 import { completeInput, failInput, recordInput, startContentRows, type ContentRows } from '../support/content-rows.ts';
+
+const MADE = { url: 'https://v', thumbnailUrl: 'https://t', usage: null };
 
 /** Every fenced write, and the terminal status that is its own. */
 const WRITES: Readonly<
@@ -28,6 +31,7 @@ const WRITES: Readonly<
   startMediumStage: {
     write: async (database, owner) => (await startMediumStage(database, owner, 'video', 0)).written,
   },
+  storeMedium: { write: (database, owner) => storeMedium(database, owner, 'video', MADE) },
   markMedium: { write: (database, owner) => markMedium(database, owner, 'video', 50) },
   completeRequest: { own: 'completed', write: (database, owner) => completeRequest(database, completeInput(owner)) },
   failRequest: { own: 'failed', write: (database, owner) => failRequest(database, failInput(owner)) },
@@ -123,12 +127,23 @@ describe('content_requests', () => {
       assert.deepEqual(await look(owner), ['generating_video', 'video_generation', 95]);
     });
 
-    it('a failed row keeps its script, and a run that takes it over begins without', async () => {
+    it('a failed row keeps what was paid for, and a run that takes it over begins without', async () => {
       const owner = await begun();
+      const usage = { provider: 'http', model: 'm', inputTokens: null, outputTokens: null, costUsd: 2.5 };
+      await storeScript(rows.database, { ...owner, scriptText: 'script', failures: 0, usage });
+      await storeMedium(rows.database, owner, 'audio', { ...MADE, url: 'https://a', usage });
+      await storeMedium(rows.database, owner, 'video', { ...MADE, usage });
       await failRequest(rows.database, failInput(owner));
-      assert.equal((await rows.row(owner.rowId))?.['script_text'], 'script\u{fffd}');
+      const results = async (): Promise<unknown[]> => {
+        const row = await rows.row(owner.rowId);
+        const metadata = row?.['request_metadata'] as Record<string, unknown>;
+        const columns = [row?.['script_text'], row?.['video_url'], row?.['thumbnail_url']];
+        return [...columns, metadata['audio_url'], metadata['usage'], metadata['media_usage']];
+      };
+      const kept = ['script', 'https://v', 'https://t', 'https://a', usage, { audio: usage, video: usage }];
+      assert.deepEqual(await results(), kept);
       await recordRequest(rows.database, recordInput(owner.rowId, 'run-2', { publishTime: '2126-01-01T00:00:00Z' }));
-      assert.equal((await rows.row(owner.rowId))?.['script_text'], null);
+      assert.deepEqual(await results(), [null, null, null, undefined, undefined, undefined]);
     });
 
     it('what was made, used and spent in vain stands in the metadata', async () => {

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { generate } from 'selfsigned';
+import { waitFor } from '../support/wait-for.ts';
 import { rowIdOf } from '../../src/contract/identity.ts';
 import { projectRoot } from '../../src/dev/paths.ts';
 import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
@@ -112,9 +113,41 @@ describe('providers', () => {
   it('a provider that is away does not make the worker unready: taking it away would mend nothing', async () => {
     const running = await worker({ ...gemini(), GEMINI_BASE_URL: `http://127.0.0.1:${String(await freePort())}` });
     try {
+      await running.says({ message: 'provider check failed', code: 'ECONNREFUSED' });
       assert.deepEqual(await readinessOf(running.port), { code: 200, provider: 'unavailable' });
     } finally {
       await running.stop();
+    }
+  });
+
+  it('a provider that says nothing does not hold up the start', async () => {
+    const silent = await startScriptedServer(() => ({ fault: 'silent' }));
+    const running = await worker({ ...gemini(), GEMINI_BASE_URL: silent.url });
+    try {
+      await waitFor('it was asked', () => silent.seen.length > 0);
+      assert.deepEqual(await readinessOf(running.port), { code: 200, provider: 'not asked yet' });
+    } finally {
+      await running.stop();
+      await silent.stop();
+    }
+  });
+
+  it('an answer with a word of the language as its code kills no worker: its request fails, another goes on', async () => {
+    const odd = await startScriptedServer(({ method, body }) => {
+      if (method === 'GET') return { status: 200, body: { name: 'odd' } };
+      return body.includes('Odd')
+        ? { status: 422, body: { code: 'constructor' } }
+        : { status: 200, body: { script_text: 'x' } };
+    });
+    const running = await worker({ GENERATOR: 'http', GENERATOR_URL: odd.url, SECRET_KEY: 'k'.repeat(32) });
+    try {
+      await d.publish(requestFields('odd', { topic: 'Odd' }));
+      assert.equal((await endOfRun(d, rowIdOf('odd'))).failure, 'generation_failed');
+      await d.publish(requestFields('even', { topic: 'Even' }));
+      assert.equal((await endOfRun(d, rowIdOf('even'))).status, 'COMPLETED');
+    } finally {
+      assert.equal(await running.stop(), 0);
+      await odd.stop();
     }
   });
 
@@ -188,6 +221,29 @@ describe('providers', () => {
       });
       assert.deepEqual([code, lines.map(wordOf)], [1, ['NO ANSWER', 'NO ANSWER', 'NO ANSWER']], lines.join('\n'));
       assert.doesNotMatch(lines.join(''), /hunter2/);
+    });
+
+    it('a password or a database that is wrong, and an answer that is none of the contract: exit 2', async () => {
+      const odd = await startScriptedServer(() => ({ status: 200, body: { title: 'nobody' } }));
+      const forged = await startScriptedServer(() => ({
+        status: 200,
+        body: { name: 'x\nok        database: forged\u001b[2K' },
+      }));
+      const http = { GENERATOR: 'http', SECRET_KEY: 'k'.repeat(32) };
+      try {
+        const wrong = await check({
+          ...http,
+          GENERATOR_URL: odd.url,
+          DATABASE_URL: d.databaseUrl.replace(/\/[^/]*$/, '/no_such_database'),
+        });
+        assert.deepEqual([wrong.code, wrong.lines.map(wordOf)], [2, ['WRONG', 'ok', 'WRONG']], wrong.output);
+        const said = await check({ ...http, GENERATOR_URL: forged.url });
+        assert.deepEqual([said.code, said.lines.length], [0, 3], said.output);
+        assert.equal(said.output.includes('\u001b'), false);
+      } finally {
+        await odd.stop();
+        await forged.stop();
+      }
     });
 
     it('a schema that does not fit, and a namespace that is not there: exit 2 and what to run', async () => {

@@ -96,7 +96,7 @@ describe('classify: what the generator says itself', () => {
 
 describe('classify: HTTP', () => {
   const WAITED_FOR = [429, 503];
-  const OF_THE_MOMENT = [408, 409, 500, 501, 502, 504, 529, 599];
+  const OF_THE_MOMENT = [408, 409, 425, 500, 501, 502, 504, 529, 599];
   const OF_THE_SETTINGS = [301, 302, 307, 308, 401, 402, 403, 404, 405, 407];
   const FOR_GOOD = [400, 410, 411, 413, 415, 422, 451, 499];
   for (const [statuses, meaning] of [
@@ -118,7 +118,7 @@ describe('classify: HTTP', () => {
       assert.equal(code, `http_${String(status)}`);
       assert.equal(kind === 'unavailable', WAITED_FOR.includes(status));
       assert.equal(kind === 'configuration', OF_THE_SETTINGS.includes(status));
-      assert.equal(kind === 'permanent', status < 500 && ![408, 409, 429, ...OF_THE_SETTINGS].includes(status));
+      assert.equal(kind === 'permanent', status < 500 && ![408, 409, 425, 429, ...OF_THE_SETTINGS].includes(status));
     }
   });
 

@@ -256,6 +256,27 @@ const GENERATOR_RULES = [
     bad: { ...GEMINI, GOOGLE_GEMINI_BASE_URL: 'https://elsewhere.example' },
     good: { GENERATOR: 'template', GOOGLE_GEMINI_BASE_URL: 'https://elsewhere.example' },
   },
+  {
+    name: 'GEMINI_BASE_URL',
+    worker: true,
+    bad: { ...GEMINI, GEMINI_BASE_URL: 'https://proxy.example/v?key=1' },
+    good: { ...GEMINI, GEMINI_BASE_URL: 'https://proxy.example/v' },
+  },
+  {
+    name: 'GEMINI_API_KEY',
+    worker: true,
+    bad: { ...GEMINI, GEMINI_API_KEY: 'AIza\u200b' },
+    good: { ...GEMINI, GEMINI_API_KEY: 'AIza' },
+  },
+  ...['gemini-2..5', 'gemini/', 'endpoints/123', '../x', 'publishers/google/models/'].map(
+    (model) => ({ name: 'GEMINI_MODEL', worker: true, bad: { ...GEMINI, GEMINI_MODEL: model }, good: GEMINI }) as const,
+  ),
+  {
+    name: 'GOOGLE_API_KEY',
+    worker: true,
+    bad: { ...GEMINI, GOOGLE_API_KEY: 'AIza' },
+    good: { ...GEMINI, GEMINI_API_KEY: 'AIza' },
+  },
   { name: 'GEMINI_SAFETY', worker: true, bad: { GEMINI_SAFETY: 'none' }, good: { GEMINI_SAFETY: 'HIGH' } },
   { name: 'GENERATOR_URL', worker: true, bad: { ...HTTP, GENERATOR_URL: '' }, good: HTTP },
   {

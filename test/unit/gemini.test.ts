@@ -8,6 +8,7 @@ import { classify } from '../../src/activities/classify.ts';
 import type { GeminiConfig } from '../../src/config.ts';
 import type { ContentRequest } from '../../src/contract/request.ts';
 import type { GenerationResult } from '../../src/contract/workflow-io.ts';
+import { applicationDefaultCredentials } from '../../src/generators/gemini/credentials.ts';
 import { createGeminiGenerator } from '../../src/generators/gemini/gemini.ts';
 import { GeneratorError } from '../../src/generators/generator.ts';
 import {
@@ -28,7 +29,7 @@ import {
   type GeminiServer,
 } from '../support/gemini-server.ts';
 import { freePort } from '../support/free-port.ts';
-import type { Answer } from '../support/scripted-server.ts';
+import { startScriptedServer, type Answer } from '../support/scripted-server.ts';
 
 function requestOf(topic: string, more: Partial<ContentRequest> = {}): ContentRequest {
   const rowId = randomUUID();
@@ -78,12 +79,7 @@ describe('gemini', () => {
     topic: string,
     more: Partial<GeminiConfig> = {},
     signal: AbortSignal = AbortSignal.timeout(10_000),
-  ): Promise<GenerationResult> =>
-    createGeminiGenerator(configOf(more)).generate(requestOf(topic), {
-      attempt: 1,
-      signal,
-      heartbeat: () => undefined,
-    });
+  ): Promise<GenerationResult> => createGeminiGenerator(configOf(more)).generate(requestOf(topic), { signal });
 
   /** What the classifier makes of the failure that this answer becomes. */
   async function meaningOf(answer: Answer, more: Partial<GeminiConfig> = {}) {
@@ -192,7 +188,23 @@ describe('gemini', () => {
       'a language it does not speak': [answerWith('', 'LANGUAGE'), { kind: 'permanent', code: 'finish_language' }],
       recitation: [answerWith('', 'RECITATION'), { kind: 'transient', code: 'finish_recitation' }],
       'an end nobody knows yet': [answerWith('', 'NEW_REASON'), { kind: 'transient', code: 'finish_new_reason' }],
-      '400': [googleError(400, 'INVALID_ARGUMENT', 'bad'), { kind: 'permanent', code: 'http_400' }],
+      '400: what varies between requests is never the reason': [
+        googleError(400, 'INVALID_ARGUMENT', 'Developer instruction is not enabled for this model'),
+        { kind: 'configuration', code: 'http_400' },
+      ],
+      'an empty success': [
+        { status: 200, body: '' },
+        { kind: 'transient', code: 'bad_result' },
+      ],
+      'a success without content': [{ status: 204 }, { kind: 'transient', code: 'bad_result' }],
+      '503 with a long page': [
+        { status: 503, body: 'x'.repeat(200_000) },
+        { kind: 'unavailable', code: 'http_503', retryAfterMs: null },
+      ],
+      'half of a 503': [
+        { fault: 'half', status: 503, body: 'x'.repeat(1_000) },
+        { kind: 'unavailable', code: 'http_503', retryAfterMs: null },
+      ],
       '400 for a wrong key': [
         googleError(400, 'INVALID_ARGUMENT', 'API key not valid.', reasons('API_KEY_INVALID')),
         { kind: 'configuration', code: 'http_400' },
@@ -337,6 +349,37 @@ describe('gemini', () => {
       const { error, meaning } = await failureOf();
       assert.deepEqual(meaning, { kind: 'configuration', code: 'credentials_refused' });
       assert.match((error as Error).message, /roles\/aiplatform\.user/);
+    });
+
+    it('a token endpoint that is silent: unavailable in time, and the next exchange is a new one', async () => {
+      const silent = await startScriptedServer(() => ({ fault: 'silent' }));
+      try {
+        credentials(`${silent.url}/token`);
+        const ask = applicationDefaultCredentials('my-project', 200);
+        for (const calls of [1, 2]) {
+          const error: unknown = await ask(AbortSignal.timeout(10_000)).catch((reason: unknown) => reason);
+          assert.deepEqual(classify(error), { kind: 'unavailable', code: 'no_token', retryAfterMs: null });
+          assert.equal(silent.seen.length, calls);
+        }
+        await assert.rejects(ask(AbortSignal.abort(new Error('stopped'))), /stopped/);
+      } finally {
+        await silent.stop();
+      }
+    });
+
+    it('a private key that is damaged: configuration, for no wait mends it', async () => {
+      const file = path.join(folder, 'service-account.json');
+      writeFileSync(
+        file,
+        JSON.stringify({
+          type: 'service_account',
+          client_email: 'a@b.iam.gserviceaccount.com',
+          private_key: '-----BEGIN PRIVATE KEY-----\nxyz\n-----END PRIVATE KEY-----\n',
+        }),
+      );
+      process.env['GOOGLE_APPLICATION_CREDENTIALS'] = file;
+      const { meaning } = await failureOf();
+      assert.deepEqual(meaning, { kind: 'configuration', code: 'no_credentials' });
     });
 
     it('a token endpoint that is away: unavailable', async () => {

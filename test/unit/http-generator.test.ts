@@ -16,10 +16,11 @@ import type { Generator, MediumAnswer } from '../../src/generators/generator.ts'
 import * as contract from '../../src/generators/http/contract.ts';
 import { createHttpGenerator } from '../../src/generators/http/http.ts';
 import { tokenSigner } from '../../src/generators/http/token.ts';
-import { retryAfterMs } from '../../src/generators/provider-http.ts';
+import { createSend, retryAfterMs } from '../../src/generators/provider-http.ts';
 import { startExampleProvider, type ExampleProvider } from '../support/example-provider.ts';
 import { freePort } from '../support/free-port.ts';
 import { startScriptedServer, type Answer, type ScriptedServer, type Seen } from '../support/scripted-server.ts';
+import { delay } from '../support/delay.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const KEY = 'a-shared-key-of-at-least-32-bytes';
@@ -43,7 +44,7 @@ function requestOf(more: Partial<ContentRequest> = {}): ContentRequest {
   };
 }
 
-const context = (attempt = 1) => ({ attempt, signal: AbortSignal.timeout(10_000), heartbeat: () => undefined });
+const context = () => ({ signal: AbortSignal.timeout(10_000) });
 
 const page = parseYaml(readFileSync(path.join(projectRoot, 'docs/content-provider.openapi.yaml'), 'utf8')) as {
   components: { schemas: Record<string, object> };
@@ -96,17 +97,17 @@ describe('http generator', () => {
       const { method, path: asked, headers, body } = last();
       assert.deepEqual([method, asked, headers['content-type']], ['POST', '/v1/generate', 'application/json']);
       const valid = schema('GenerateRequest');
-      assert(valid(JSON.parse(body)), JSON.stringify(valid.errors));
-      assert(!body.includes('student-7') && !body.includes('school-1'));
+      assert.equal(valid(JSON.parse(body)), true, JSON.stringify(valid.errors));
+      assert.doesNotMatch(body, /student-7|school-1/);
       assert.equal((JSON.parse(body) as { content_sha256: string }).content_sha256, contentHash(request));
       assert.equal(valid({ ...(JSON.parse(body) as object), attempt: 1 }), false, 'the twin: a key more is told');
     });
 
     it('the row id as idempotency key, and the same body for every attempt', async () => {
       const request = requestOf();
-      await generator().generate(request, context(1));
+      await generator().generate(request, context());
       const first = last();
-      await generator().generate(request, context(4));
+      await generator().generate(request, context());
       assert.equal(first.headers['idempotency-key'], request.rowId);
       assert.equal(last().headers['idempotency-key'], request.rowId);
       assert.equal(last().body, first.body);
@@ -119,7 +120,7 @@ describe('http generator', () => {
       assert.equal(last().headers['idempotency-key'], `${request.rowId}/video`);
       const valid = schema('GenerateRequest');
       const body = JSON.parse(last().body) as Record<string, unknown>;
-      assert(valid(body), JSON.stringify(valid.errors));
+      assert.equal(valid(body), true, JSON.stringify(valid.errors));
       assert.deepEqual([body['stage'], body['script_text']], ['video', 'A lesson.']);
     });
 
@@ -202,7 +203,8 @@ describe('http generator', () => {
         progress: 40,
       };
       assert.deepEqual(await media().start('video', requestOf(), 's', context()), pending);
-      next = { status: 202, body: {} };
+      // Every look goes where the answer to being asked has said.
+      next = { status: 202, body: { status_url: '/jobs/2' } };
       assert.deepEqual(await media().look(pending.statusUrl, 'video', 'row-1', context()), {
         ...pending,
         retryAfterMs: null,
@@ -228,6 +230,28 @@ describe('http generator', () => {
         'a script to run in place of a medium',
         { status: 200, body: { script_text: 'x', media: { video_url: 'javascript:alert(1)' } } },
         { kind: 'transient', code: 'bad_result' },
+      ],
+      [
+        'a medium whose address has a line break in it',
+        { status: 200, body: { script_text: 'x', media: { video_url: 'https://x/\ny' } } },
+        { kind: 'transient', code: 'bad_result' },
+      ],
+      [
+        '503 with a page that is larger than the limit',
+        { status: 503, body: 'x'.repeat(50_000) },
+        { kind: 'unavailable', code: 'http_503', wait: null },
+      ],
+      ['half of a 403', { fault: 'half', status: 403, body: { a: 'b' } }, { kind: 'configuration', code: 'http_403' }],
+      ['nothing', { status: 204 }, { kind: 'transient', code: 'bad_result' }],
+      [
+        'a code that is a word of the language',
+        { status: 422, body: { code: 'constructor' } },
+        { kind: 'permanent', code: 'constructor' },
+      ],
+      [
+        '422 that may be tried again, with a code that is none',
+        { status: 422, body: { code: 'RENDER-FAILED', retryable: true } },
+        { kind: 'transient', code: 'http_422' },
       ],
       ['no JSON', { status: 200, body: '<html>' }, { kind: 'transient', code: 'bad_result' }],
       ['half', { fault: 'half', status: 200, body: { a: 'b' } }, { kind: 'transient', code: 'incomplete_answer' }],
@@ -274,6 +298,54 @@ describe('http generator', () => {
       });
     }
 
+    it('what an answer repeats of the request goes nowhere: neither the topic nor the signature', async () => {
+      for (const [status, type] of [
+        [400, 'text/plain'],
+        [403, 'text/html'],
+      ] as const) {
+        const echo = await startScriptedServer(({ headers, body }) => ({
+          status,
+          body: `you sent ${body} with ${String(headers['authorization'])}`,
+          headers: { 'content-type': type },
+        }));
+        const error: unknown = await generator({ url: echo.url })
+          .generate(requestOf({ topic: 'My secret question' }), context())
+          .catch((reason: unknown) => reason);
+        await echo.stop();
+        assert.match(String(error), /no statement of the provider \(text\/(plain|html), \d+ bytes\)/);
+        assert.doesNotMatch(String(error), /secret|Bearer ey/);
+      }
+      next = { status: 400, body: { detail: 'you sent Bearer eyJhbGciOiJIUzI1NiJ9.x' } };
+      await assert.rejects(generator().generate(requestOf(), context()), /you sent Bearer …$/);
+    });
+
+    it('a connection that is lost after long work counts: it may have been paid for', async () => {
+      const drops = await startScriptedServer(async () => {
+        await delay(150);
+        return { fault: 'reset' };
+      });
+      const ask = (workAfterMs: number): Promise<unknown> =>
+        createSend({ maxResponseBytes: 1_000, workAfterMs })(drops.url, {
+          method: 'POST',
+          headers: {},
+          signal: AbortSignal.timeout(5_000),
+        });
+      assert.deepEqual(await meaningOf(ask(100)), { kind: 'transient', code: 'incomplete_answer' });
+      assert.equal((await meaningOf(ask(1_000))).kind, 'unavailable', 'the twin: soon after it was sent');
+      await drops.stop();
+    });
+
+    it('a byte order mark before the answer is none of our business', async () => {
+      next = { status: 200, body: '\u{feff}{"script_text": "A lesson."}' };
+      assert.equal((await generator().generate(requestOf(), context())).scriptText, 'A lesson.');
+    });
+
+    it('an address is stored as a URL reads it', async () => {
+      next = { status: 200, body: { url: 'https://CDN.example/ab/../v' } };
+      const made = await media().start('video', requestOf(), 's', context());
+      assert.equal(made.kind === 'made' && made.made.url, 'https://cdn.example/v');
+    });
+
     it('a code that is no code is not passed on', async () => {
       next = { status: 422, body: { code: 'x'.repeat(65) } };
       assert.deepEqual(await meaningOf(generator().generate(requestOf(), context())), {
@@ -307,6 +379,7 @@ describe('http generator', () => {
       'file:///etc/passwd',
       'http://metadata.google.internal/computeMetadata/v1/',
       'http://',
+      'blob:http://127.0.0.1/x',
     ];
     for (const statusUrl of elsewhere) {
       it(`${statusUrl}: refused, and not asked`, async () => {
@@ -314,7 +387,9 @@ describe('http generator', () => {
         const before = server.seen.length;
         const meaning = await meaningOf(media().start('video', requestOf(), 's', context()));
         assert.deepEqual(meaning, { kind: 'transient', code: 'bad_result' });
-        assert.deepEqual(await meaningOf(media().look(statusUrl, 'video', 'r', context())), meaning);
+        // The address of a medium that was taken before: by a provider that was configured then.
+        const moved = { kind: 'unavailable', code: 'provider_moved', retryAfterMs: null };
+        assert.deepEqual(await meaningOf(media().look(statusUrl, 'video', 'r', context())), moved);
         assert.equal(server.seen.length, before + 1);
       });
     }
@@ -345,6 +420,11 @@ describe('http generator', () => {
       assert.equal(retryAfterMs({ headers: { 'retry-after': header } }, now), expected, header);
     }
     assert.equal(retryAfterMs({ headers: {} }, now), null);
+    assert.equal(
+      retryAfterMs({ headers: { 'retry-after': ['3', 'soon', '5'] } }, now),
+      5_000,
+      'of several the longest',
+    );
   });
 
   describe('the page and the code agree', () => {
@@ -360,12 +440,17 @@ describe('http generator', () => {
         {},
         { script_text: 'x', offers: ['images'] },
         { script_text: 'x', media: { video_url: 'ftp://x/y' } },
+        { script_text: ' \n' },
+        ...['https:x', ' https://x', 'HTTPS://x', 'gs:x', 'https://x y', 'ht\ntps://x'].map((video_url) => ({
+          script_text: 'x',
+          media: { video_url },
+        })),
         { script_text: 'x', usage: { input_tokens: -1 } },
         { script_text: 'x', usage: { input_tokens: 1.5 } },
       ],
       MediumAnswer: [{ url }, { url: 'gs://b/o', thumbnail_url: url }, {}, { url: 'javascript:1' }, { url: null }],
-      PendingAnswer: [{}, { status_url: '/x', progress: 3 }, { progress: 101 }, { status_url: '' }, { status_url: 3 }],
-      Problem: [{}, { title: 'x', code: 'a_b1', retryable: true }, { code: 'A B' }, { retryable: 'yes' }],
+      TakenAnswer: [{ status_url: '/x', progress: 3 }, { status_url: '/x' }, {}, { status_url: '' }, { status_url: 3 }],
+      PendingAnswer: [{}, { progress: null }, { progress: 3, more: 1 }, { progress: 101 }, { progress: 'half' }],
     };
     for (const [name, values] of Object.entries(samples)) {
       it(name, () => {
@@ -376,7 +461,7 @@ describe('http generator', () => {
           values.map((value) => code.safeParse(value).success),
           verdicts,
         );
-        assert(verdicts.includes(true) && verdicts.includes(false), 'samples of both kinds');
+        assert.deepEqual([...new Set(verdicts)].sort(), [false, true], 'samples of both kinds');
       });
     }
   });
@@ -406,10 +491,10 @@ describe('http generator', () => {
       assert.match(result.scriptText, /^# Volcanoes/);
       assert.deepEqual(result.offers, ['audio', 'video']);
       const { media: made } = provider();
-      assert(made);
+      assert.ok(made, 'it makes media');
       const started = await made.start('video', request, result.scriptText, context());
-      assert(started.kind === 'pending');
-      assert.deepEqual(await made.start('video', request, result.scriptText, context(2)), started, 'asked twice');
+      assert.ok(started.kind === 'pending', started.kind);
+      assert.deepEqual(await made.start('video', request, result.scriptText, context()), started, 'asked twice');
       const done = await waitFor('the video', async () => {
         const look = await made.look(started.statusUrl, 'video', request.rowId, context());
         return look.kind === 'made' && look.made;
@@ -430,11 +515,11 @@ describe('http generator', () => {
       };
       const expectPage = ([status, body]: [number, unknown], expected: number, name: string): void => {
         const valid = schema(name);
-        assert(status === expected && valid(body), `${String(status)} ${JSON.stringify(valid.errors)}`);
+        assert.deepEqual([status, valid(body)], [expected, true], JSON.stringify(valid.errors));
       };
       expectPage(await ask(null), 200, 'Description');
       expectPage(await ask({ stage: 'script', topic: 'x', content_sha256: 'y' }), 200, 'ScriptAnswer');
-      expectPage(await ask({ stage: 'video', content_sha256: 'y' }), 202, 'PendingAnswer');
+      expectPage(await ask({ stage: 'video', content_sha256: 'y' }), 202, 'TakenAnswer');
       expectPage(await ask(null, new URL('/status/nowhere', example.url).href), 404, 'Problem');
     });
   });

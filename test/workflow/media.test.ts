@@ -190,6 +190,31 @@ describe('media', () => {
     assert.equal(looks.count, 3);
   });
 
+  for (const [what, answer] of [
+    ['refused', { status: 401, headers: { 'retry-after': '1' } }],
+    ['without an answer', { status: 503, headers: { 'retry-after': '1' } }],
+  ] as const) {
+    it(`looks that are ${what} until the limit is over: waited for, uncounted, then asked for anew`, async () => {
+      const input = requestOf({ requested_modalities: ['video'] });
+      const made = { status: 200, body: { url: 'https://cdn.example/v' } } as const;
+      provider.script(input, 'video', [{ status: 202, body: {} }, made]);
+      provider.looks(input, 'video', [answer]);
+      await (await stack.start(input)).result();
+      const row = await rowOf(input);
+      assert.deepEqual([row.status, row.retry_count], ['completed', 0]);
+      assert.deepEqual(provider.stages(input), ['script', 'video', 'video']);
+    });
+  }
+
+  it('a look that is refused for good: failed at once', async () => {
+    const input = requestOf({ requested_modalities: ['video'] });
+    provider.script(input, 'video', [{ status: 202, body: {} }]);
+    const looks = provider.looks(input, 'video', [{ status: 400, body: { title: 'no such thing' } }]);
+    assert.equal((await failureOf(await stack.start(input))).type, 'generation_failed');
+    assert.equal(looks.count, 1);
+    assert.match((await rowOf(input)).error_message ?? '', /^http_400: HTTP 400: no such thing/);
+  });
+
   it('a medium that failed is counted and asked for anew; the script is not paid for again', async () => {
     const input = requestOf({ requested_modalities: ['video'] });
     provider.script(input, 'video', [{ status: 202, body: {} }]);
@@ -213,10 +238,24 @@ describe('media', () => {
     const row = await rowOf(input);
     assert.deepEqual([row.status, row.error_stage, row.retry_count], ['failed', 'video_generation', 1]);
     assert.equal(row.script_text, 'A lesson on Volcanoes.');
+    assert.equal(
+      (row.request_metadata?.['usage'] as { provider: string }).provider,
+      'http',
+      'what was paid for is told',
+    );
     const letter = await waitFor('the letter', () =>
       stack.letters.find((each) => each.letter.correlationId === input.request.correlationId),
     );
     assert.deepEqual([letter.letter.stage, letter.letter.reason], ['video_generation', 'content_blocked']);
+  });
+
+  it('audio that is made stays in the row when the video fails', async () => {
+    const input = requestOf();
+    provider.script(input, 'video', [{ status: 422, body: { code: 'no_video' } }]);
+    assert.equal((await failureOf(await stack.start(input))).type, 'generation_failed');
+    const metadata = (await rowOf(input)).request_metadata;
+    assert.equal(metadata?.['audio_url'], 'https://cdn.example/audio');
+    assert.deepEqual(Object.keys(metadata['media_usage'] as object), ['audio']);
   });
 
   it('attempts are counted for each stage, retry_count over all', async () => {

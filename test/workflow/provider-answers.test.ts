@@ -65,9 +65,9 @@ const GEMINI: Readonly<Record<string, Case>> = {
     answers: [{ status: 200, body: { promptFeedback: { blockReason: 'SAFETY' }, usageMetadata: USAGE } }],
     then: dead('content_blocked', /SAFETY/),
   },
-  '400': {
-    answers: [googleError(400, 'INVALID_ARGUMENT', 'no such field')],
-    then: dead('generation_failed', /^http_400: HTTP 400: no such field/),
+  '400, then mended': {
+    answers: twice(googleError(400, 'INVALID_ARGUMENT', 'no such field'), good('x')),
+    then: WAITED,
   },
   '429 without Retry-After': {
     answers: twice(googleError(429, 'RESOURCE_EXHAUSTED', 'quota'), good('x')),
@@ -109,6 +109,11 @@ const HTTP: Readonly<Record<string, Case>> = {
     answers: [{ status: 200, body: { script_text: 'x'.repeat(1_048_577) } }],
     then: { ...dead('result_too_large', /^result_too_large: the result is/) },
   },
+  'a word of the language as its code': {
+    answers: [{ status: 422, body: { code: 'constructor' } }],
+    then: dead('generation_failed', /^constructor: HTTP 422/),
+  },
+  '503 with a long page': { answers: twice({ status: 503, body: 'x'.repeat(2_000_000) }, script), then: WAITED },
   '429 with Retry-After': {
     answers: twice({ status: 429, headers: retryAfter }, script),
     then: { ...WAITED, waits: [1_000, 1_000] },

@@ -1,23 +1,42 @@
 /** Application default credentials, asked for apart from the call: their failures are about the set-up, not the request. */
 import { GoogleAuth, type AuthClient } from 'google-auth-library';
+import { abortable } from '../abortable.ts';
 import { GeneratorError } from '../generator.ts';
+import { isUnreachable } from '../network-errors.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 const HOW = 'give the service account roles/aiplatform.user, or run: gcloud auth application-default login';
 
+/** Of the exchange: a token endpoint that is silent must hold neither a start nor an attempt, which would be counted. */
+const LIMIT_MS = 10_000;
+
+export type Credentials = (signal: AbortSignal) => Promise<AuthClient>;
+
 /** A client that holds a token which is good now; google-auth-library keeps and renews it. */
-export function applicationDefaultCredentials(projectId: string): () => Promise<AuthClient> {
+export function applicationDefaultCredentials(projectId: string, limitMs = LIMIT_MS): Credentials {
   // With its project it need not ask the resource manager for it, which a worker may have no right to.
-  const auth = new GoogleAuth({ scopes: [SCOPE], projectId });
-  return async () => {
+  const make = (): GoogleAuth => new GoogleAuth({ scopes: [SCOPE], projectId });
+  let auth = make();
+  return async (signal) => {
+    const limit = AbortSignal.timeout(limitMs);
     try {
-      const client = await auth.getClient();
-      await client.getAccessToken();
-      return client;
+      return await abortable(tokenOf(auth), AbortSignal.any([signal, limit]));
     } catch (error) {
+      if (signal.aborted) throw error;
+      if (limit.aborted) {
+        // The library shares an exchange that is under way, so one that hangs would hang every later one.
+        auth = make();
+        throw new GeneratorError('unavailable', 'no_token', `no access token within ${String(limitMs / 1_000)} s`);
+      }
       throw meaningOf(error);
     }
   };
+}
+
+async function tokenOf(auth: GoogleAuth): Promise<AuthClient> {
+  const client = await auth.getClient();
+  await client.getAccessToken();
+  return client;
 }
 
 /**
@@ -26,12 +45,12 @@ export function applicationDefaultCredentials(projectId: string): () => Promise<
  */
 function meaningOf(error: unknown): GeneratorError {
   const status = statusOf(error);
+  const code = codeOf(error);
   const words = `no access token: ${error instanceof Error ? error.message : String(error)}`.slice(0, 300);
-  const isAway =
-    status === null ? codeOf(error) !== null && codeOf(error) !== 'ENOENT' : status >= 500 || status === 429;
+  const isAway = status === null ? code !== null && isUnreachable(code) : status >= 500 || status === 429;
   if (isAway) return new GeneratorError('unavailable', 'no_token', words, { cause: error });
-  const code = status === null ? 'no_credentials' : 'credentials_refused';
-  return new GeneratorError('configuration', code, `${words}; ${HOW}`, { cause: error });
+  const kind = status === null ? 'no_credentials' : 'credentials_refused';
+  return new GeneratorError('configuration', kind, `${words}; ${HOW}`, { cause: error });
 }
 
 function codeOf(error: unknown): string | null {

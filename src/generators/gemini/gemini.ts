@@ -1,5 +1,6 @@
 /** Gemini, by Google's own SDK: on Vertex with application default credentials, or on the Gemini API with a key. */
 import { GoogleGenAI, HarmBlockThreshold, HarmCategory, type GenerateContentParameters } from '@google/genai';
+import type { AuthClient } from 'google-auth-library';
 import type { GeminiConfig } from '../../config.ts';
 import type { ContentRequest } from '../../contract/request.ts';
 import type { GenerationResult, Usage } from '../../contract/workflow-io.ts';
@@ -30,13 +31,13 @@ export function createGeminiGenerator(config: GeminiConfig): Generator {
   return {
     name: `gemini ${config.model}`,
     generate: async (request, { signal }) => {
-      const client = await connect();
+      const client = await connect(signal);
       const response = await answered(client.models.generateContent(parameters(config, request, signal)));
       const usage = usageOf(config, response.usageMetadata);
       return resultOf(request, scriptFrom(response, usage), usage);
     },
     check: async (signal) => {
-      const client = await connect();
+      const client = await connect(signal);
       // Free, and by the same permission as a generation, aiplatform.endpoints.predict:
       // https://cloud.google.com/vertex-ai/docs/reference/rest/v1beta1/projects.locations.endpoints/countTokens
       await answered(
@@ -47,7 +48,7 @@ export function createGeminiGenerator(config: GeminiConfig): Generator {
   };
 }
 
-function connector(config: GeminiConfig): () => Promise<GoogleGenAI> {
+function connector(config: GeminiConfig): (signal: AbortSignal) => Promise<GoogleGenAI> {
   const httpOptions = {
     fetch: fetchBy(createSend(config)),
     ...(config.baseUrl === null ? {} : { baseUrl: config.baseUrl }),
@@ -58,12 +59,18 @@ function connector(config: GeminiConfig): () => Promise<GoogleGenAI> {
   }
   const { project, location } = config;
   const credentials = applicationDefaultCredentials(project);
-  let client: GoogleGenAI | undefined;
-  return async () => {
+  let last: { readonly authClient: AuthClient; readonly client: GoogleGenAI } | undefined;
+  return async (signal) => {
     // Each time: the token may have to be renewed, and its failure must not look like the model's.
-    const authClient = await credentials();
-    client ??= new GoogleGenAI({ vertexai: true, project, location, googleAuthOptions: { authClient }, httpOptions });
-    return client;
+    const authClient = await credentials(signal);
+    if (last?.authClient !== authClient) {
+      const googleAuthOptions = { authClient };
+      last = {
+        authClient,
+        client: new GoogleGenAI({ vertexai: true, project, location, googleAuthOptions, httpOptions }),
+      };
+    }
+    return last.client;
   };
 }
 
@@ -79,8 +86,10 @@ function fetchBy(send: Send): typeof fetch {
       ...(typeof body === 'string' ? { body } : {}),
     });
     if (!isSuccess(answer)) throw errorOf(answer);
+    // 204 and 205 must have no body, and an empty one is no lesson.
+    if (answer.body === '') throw new GeneratorError('transient', 'bad_result', 'the answer is empty');
     return new Response(answer.body, {
-      status: answer.status,
+      status: 200,
       headers: { 'content-type': String(answer.headers['content-type'] ?? '') },
     });
   };

@@ -1,32 +1,27 @@
 /** What Google's error bodies say beyond the status: https://cloud.google.com/apis/design/errors#error_model. */
 import { z } from 'zod';
 import { GeneratorError, HttpStatusError } from '../generator.ts';
-import { retryAfterMs, type ProviderAnswer } from '../provider-http.ts';
+import { describeAnswer, retryAfterMs, type ProviderAnswer } from '../provider-http.ts';
 
 const Body = z.object({
   error: z.object({
     message: z.string().optional(),
-    status: z.string().optional(),
-    details: z.array(z.object({ reason: z.string().optional(), retryDelay: z.string().optional() })).optional(),
+    details: z.array(z.object({ retryDelay: z.string().optional() })).optional(),
   }),
 });
 type GoogleError = z.infer<typeof Body>['error'];
 
-/** These come with 400, but are about the set-up: the same key or billing refuses every request. */
-const SETUP_REASONS = ['API_KEY_INVALID', 'API_KEY_EXPIRED', 'API_KEY_SERVICE_BLOCKED', 'BILLING_DISABLED'];
-const SETUP_STATUSES = ['FAILED_PRECONDITION'];
-
+/**
+ * A 400 is about the set-up: a wrong key (API_KEY_INVALID), a place that is not served (FAILED_PRECONDITION), a model that
+ * takes no system instruction, no schema, or not so many tokens (INVALID_ARGUMENT). What varies between requests are a
+ * few bounded strings inside one JSON string, and what is wrong with those is answered with 200 and a reason.
+ */
 export function errorOf(answer: ProviderAnswer): GeneratorError | HttpStatusError {
   const google = googleErrorOf(answer.body);
-  const { status } = answer;
-  const reasons = (google?.details ?? []).flatMap(({ reason }) => reason ?? []);
-  if (
-    status === 400 &&
-    (SETUP_STATUSES.includes(google?.status ?? '') || reasons.some((reason) => SETUP_REASONS.includes(reason)))
-  ) {
-    return new GeneratorError('configuration', 'http_400', `HTTP 400: ${google?.message ?? ''}`.slice(0, 500));
-  }
-  return new HttpStatusError(status, google?.message ?? answer.body, retryAfterMs(answer) ?? retryDelayOf(google));
+  const said = google?.message ?? describeAnswer(answer);
+  const wait = retryAfterMs(answer) ?? retryDelayOf(google);
+  const error = new HttpStatusError(answer.status, said, wait);
+  return answer.status === 400 ? new GeneratorError('configuration', 'http_400', error.message) : error;
 }
 
 function googleErrorOf(body: string): GoogleError | null {

@@ -2,17 +2,22 @@
 import { z } from 'zod';
 import { MEDIA } from '../../contract/workflow-io.ts';
 
-/** 2,048 is what browsers and proxies agree on. Nothing that a reader's browser would run: no javascript:, no data:. */
+/**
+ * 2,048 is what browsers and proxies agree on. Nothing that a reader's browser would run: no javascript:, no data:. Stored
+ * as URL reads it, so that it means the same to everybody.
+ */
 const storedUrl = z
   .string()
   .max(2_048)
-  .refine((text) => {
+  .regex(/^(https|gs):\/\/\S+$/)
+  .transform((text, context) => {
     try {
-      return ['https:', 'gs:'].includes(new URL(text).protocol);
+      return new URL(text).href;
     } catch {
-      return false;
+      context.addIssue({ code: 'custom', message: 'is no URL' });
+      return z.NEVER;
     }
-  }, 'neither an https nor a gs URL');
+  });
 
 const count = z.number().int().nonnegative();
 
@@ -26,7 +31,7 @@ const Usage = z.object({
 export type ProviderUsage = z.infer<typeof Usage>;
 
 export const ScriptAnswer = z.object({
-  script_text: z.string().refine((text) => text.trim() !== '', 'blank'),
+  script_text: z.string().regex(/\S/),
   media: z
     .object({ audio_url: storedUrl.nullish(), video_url: storedUrl.nullish(), thumbnail_url: storedUrl.nullish() })
     .nullish(),
@@ -42,23 +47,26 @@ export const MediumAnswer = z.object({
   usage: Usage.nullish(),
 });
 
-/** 202: it is being made. A look that is answered with it may leave out where to look. */
-export const PendingAnswer = z.object({
-  status_url: z.string().min(1).max(2_048).nullish(),
-  progress: z.number().min(0).max(100).nullish(),
-});
+const progress = z.number().min(0).max(100).nullish();
 
-/** application/problem+json (RFC 9457) with two members of ours. */
+/** 202 to being asked for a medium: it is being made, and this is where every look goes. */
+export const TakenAnswer = z.object({ status_url: z.string().min(1).max(2_048), progress });
+
+/** 202 to a look: not yet. */
+export const PendingAnswer = z.object({ progress });
+
+/** application/problem+json (RFC 9457) with two members of ours. One that is odd does not take the others with it. */
 export const Problem = z.object({
-  title: z.string().nullish(),
-  detail: z.string().nullish(),
+  title: z.string().nullish().catch(null),
+  detail: z.string().nullish().catch(null),
   /** `content_blocked` has a meaning; every other code is passed on to row and letter. */
   code: z
     .string()
     .regex(/^[a-z0-9_]{1,64}$/)
-    .nullish(),
+    .nullish()
+    .catch(null),
   /** Of a 422: another attempt may work. */
-  retryable: z.boolean().nullish(),
+  retryable: z.boolean().nullish().catch(null),
 });
 export type Problem = z.infer<typeof Problem>;
 

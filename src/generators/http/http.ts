@@ -3,14 +3,15 @@ import type { HttpGeneratorConfig } from '../../config.ts';
 import { contentHash } from '../../contract/content-hash.ts';
 import type { ContentRequest } from '../../contract/request.ts';
 import type { GenerationResult, Medium, Usage } from '../../contract/workflow-io.ts';
-import { GeneratorError, HttpStatusError, type Generator, type MediumAnswer } from '../generator.ts';
-import { createSend, isSuccess, retryAfterMs, type ProviderAnswer } from '../provider-http.ts';
+import { GeneratorError, HttpStatusError, PROVIDER_MOVED, type Generator, type MediumAnswer } from '../generator.ts';
+import { createSend, describeAnswer, isSuccess, retryAfterMs, type ProviderAnswer } from '../provider-http.ts';
 import {
   Description,
   MediumAnswer as MediumBody,
   PendingAnswer,
   Problem,
   ScriptAnswer,
+  TakenAnswer,
   type ProviderUsage,
 } from './contract.ts';
 import { tokenSigner } from './token.ts';
@@ -62,17 +63,26 @@ export function createHttpGenerator(config: HttpGeneratorConfig): Generator {
     media: {
       start: async (medium, request, scriptText, { signal }) => {
         const answer = await post(medium, request, signal, scriptText);
-        return mediumOf(answer, config.url, null);
+        if (answer.status !== 202) return madeFrom(answer);
+        const { status_url: statusUrl, progress } = parsed(answer, TakenAnswer);
+        const url = atProvider(statusUrl, config.url);
+        if (url === null) {
+          throw new GeneratorError('transient', 'bad_result', 'status_url is not at the origin of GENERATOR_URL');
+        }
+        return pending(answer, url, progress);
       },
       look: async (statusUrl, _, rowId, { signal }) => {
         const url = atProvider(statusUrl, config.url);
+        // It was taken by the provider that was configured before.
+        if (url === null)
+          throw new GeneratorError('unavailable', PROVIDER_MOVED, 'GENERATOR_URL has another origin now');
         const answer = await send(url, { method: 'GET', headers: await authorization(rowId), signal });
         if (answer.status === 404 || answer.status === 410) {
           // Counted, and asked for anew: a provider that lost it does not find it again.
           throw new GeneratorError('transient', 'medium_lost', `the provider does not know ${url.pathname} any more`);
         }
         if (!isSuccess(answer)) throw problemOf(answer);
-        return mediumOf(answer, config.url, url);
+        return answer.status === 202 ? pending(answer, url, parsed(answer, PendingAnswer).progress) : madeFrom(answer);
       },
     },
   };
@@ -105,7 +115,8 @@ interface Schema<T> {
 function parsed<T>(answer: ProviderAnswer, schema: Schema<T>): T {
   let value: unknown;
   try {
-    value = JSON.parse(answer.body);
+    // A byte order mark is no JSON, and some frameworks write one.
+    value = JSON.parse(answer.body.replace(/^\u{feff}/u, ''));
   } catch {
     throw new GeneratorError('transient', 'bad_result', `the answer (HTTP ${String(answer.status)}) is no JSON`);
   }
@@ -117,21 +128,25 @@ function parsed<T>(answer: ProviderAnswer, schema: Schema<T>): T {
 
 function problemOf(answer: ProviderAnswer): Error {
   const problem = readProblem(answer);
-  const said = [problem?.title, problem?.detail].filter((text) => typeof text === 'string' && text !== '').join(': ');
-  const message = `HTTP ${String(answer.status)}: ${said === '' ? answer.body : said}`.slice(0, 500);
+  const statement = [problem?.title, problem?.detail]
+    .filter((text) => typeof text === 'string' && text !== '')
+    .join(': ');
+  const said = statement === '' ? describeAnswer(answer) : statement;
+  const { status } = answer;
   const wait = retryAfterMs(answer);
-  if (problem?.code === 'content_blocked' && answer.status >= 400 && answer.status < 500) {
+  const error = new HttpStatusError(status, said, wait);
+  const { message } = error;
+  if (problem?.code === 'content_blocked' && status >= 400 && status < 500) {
     return new GeneratorError('permanent', 'content_blocked', message);
   }
-  if (answer.status === 422) {
+  if (status === 422) {
     const kind = problem?.retryable === true ? 'transient' : 'permanent';
     return new GeneratorError(kind, problem?.code ?? 'http_422', message);
   }
   // The attempt before, whose worker was lost, is still being worked on.
-  if (answer.status === 409) {
+  if (status === 409)
     return new GeneratorError('unavailable', 'http_409', message, { retryAfterMs: wait ?? undefined });
-  }
-  return new HttpStatusError(answer.status, said === '' ? answer.body : said, wait);
+  return error;
 }
 
 function readProblem({ body }: ProviderAnswer): Problem | null {
@@ -143,35 +158,26 @@ function readProblem({ body }: ProviderAnswer): Problem | null {
   }
 }
 
-/** @param lookedAt where the answer came from, for a 202 that does not say where to look next. */
-function mediumOf(answer: ProviderAnswer, base: string, lookedAt: URL | null): MediumAnswer {
-  if (answer.status !== 202) {
-    const { url, thumbnail_url: thumbnailUrl, usage } = parsed(answer, MediumBody);
-    return { kind: 'made', made: { url, thumbnailUrl: thumbnailUrl ?? null, usage: usageOf(usage) } };
-  }
-  const { status_url: statusUrl, progress } = parsed(answer, PendingAnswer);
-  const next = statusUrl ?? lookedAt?.href;
-  if (next === undefined) {
-    throw new GeneratorError('transient', 'bad_result', 'the answer (HTTP 202) breaks the contract at status_url');
-  }
-  return {
-    kind: 'pending',
-    statusUrl: atProvider(next, base).href,
-    retryAfterMs: retryAfterMs(answer),
-    progress: progress ?? 0,
-  };
+function madeFrom(answer: ProviderAnswer): MediumAnswer {
+  const { url, thumbnail_url: thumbnailUrl, usage } = parsed(answer, MediumBody);
+  return { kind: 'made', made: { url, thumbnailUrl: thumbnailUrl ?? null, usage: usageOf(usage) } };
 }
 
-/** Looks are signed, so they go to the configured provider only, and reach nothing else of this network. */
-function atProvider(statusUrl: string, base: string): URL {
-  let url;
+function pending(answer: ProviderAnswer, url: URL, progress: number | null | undefined): MediumAnswer {
+  return { kind: 'pending', statusUrl: url.href, retryAfterMs: retryAfterMs(answer), progress: progress ?? 0 };
+}
+
+/** Looks are signed, so they go to the configured provider only, and reach nothing else of this network. Null = elsewhere. */
+function atProvider(statusUrl: string, base: string): URL | null {
   try {
-    url = new URL(statusUrl, base);
+    const url = new URL(statusUrl, base);
+    const { protocol, origin } = new URL(base);
+    // blob: has the origin of what is inside it.
+    const same = url.protocol === protocol && url.origin === origin;
+    return same && url.username === '' && url.password === '' ? url : null;
   } catch {
-    throw new GeneratorError('transient', 'bad_result', 'status_url is no URL');
+    return null;
   }
-  if (url.origin === new URL(base).origin && url.username === '' && url.password === '') return url;
-  throw new GeneratorError('transient', 'bad_result', 'status_url is not at the origin of GENERATOR_URL');
 }
 
 function usageOf(usage: ProviderUsage | null | undefined): Usage {
