@@ -213,6 +213,12 @@ export function readWorkerConfig(env: Env): WorkerConfig {
   return reader.done(config);
 }
 
+/** Of the worker's settings only those of the generator; for whoever starts none. */
+export function readGeneratorConfig(env: Env): GeneratorConfig {
+  const reader = new Reader(env, 'worker');
+  return reader.done(readGenerator(reader));
+}
+
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
   return reader.done({ database: readDatabase(reader), log: readLog(reader) });

@@ -55,13 +55,14 @@ async function main(options: Options): Promise<number> {
   try {
     // npm start's own clients speak to this machine only.
     Object.assign(process.env, withoutProxy(process.env));
-    const prepared = await prepare({ dataDir, env: process.env, log: say, signal });
+    const generatorOfShell = options.generator === 'env';
+    const prepared = await prepare({ dataDir, env: process.env, log: say, signal, generatorOfShell });
     signal.throwIfAborted();
     for (const line of prepared.named.lines) say(line);
     const { env, ignored } = partsEnvironment(process.env, {
       databaseIsNamed: prepared.named.databaseUrl !== null,
       temporalIsNamed: prepared.named.temporal !== null,
-      generatorOfShell: options.generator === 'env',
+      generatorOfShell,
     });
     if (ignored.length > 0) say(`not used, though set in your shell: ${ignored.join(', ')}`);
     if (prepared.named.databaseUrl === null) unsetPostgresClients();

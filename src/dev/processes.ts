@@ -88,6 +88,8 @@ export async function startProcesses({ dataDir, script, env, onPart }: Processes
 
 /** What is wrong with its settings it says in plain lines; all else is in JSON lines, and the last one tells. */
 function endedByItself(name: string, how: number | string | null, tail: string): StartError {
+  // Whoever killed it is not told by its last line.
+  if (typeof how === 'string') return new StartError(`The ${name} was killed (${how}): start again.`, { exitCode: 1 });
   // What is kept may begin in the middle of a line.
   const whole = tail.length < TAIL_CHARACTERS ? tail : tail.slice(tail.indexOf('\n') + 1);
   const lines = whole.split('\n').filter((line) => line.trim() !== '');

@@ -1,5 +1,5 @@
 /** HTTP as both providers are spoken to: no redirect, no decompression, a limit of size, and errors that can be told apart. */
-import { Agent, request } from 'undici';
+import { EnvHttpProxyAgent, request } from 'undici';
 import { GeneratorError } from './generator.ts';
 
 export interface ProviderRequest {
@@ -40,7 +40,8 @@ const WORK_AFTER_MS = 5_000;
 const LARGEST_REFUSAL_BYTES = 16_384;
 
 export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: SendOptions): Send {
-  const dispatcher = new Agent({
+  // HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as google-auth-library takes them for its tokens: many schools have one way out.
+  const dispatcher = new EnvHttpProxyAgent({
     connect: { timeout: CONNECT_TIMEOUT_MS },
     // undici's own are 300 s; the caller's signal is the limit, and GENERATOR_TIMEOUT_MS may be longer.
     headersTimeout: 0,

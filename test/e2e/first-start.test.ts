@@ -53,6 +53,28 @@ describe('a first start', () => {
     ]);
   });
 
+  it('with --generator env: what is wrong with the provider is told before anything is started', async () => {
+    const args = ['--data', whole.at('unused'), '--generator', 'env'];
+    const http = { ...whole.env, GENERATOR: 'http', GENERATOR_URL: 'http://127.0.0.1:1/', SECRET_KEY: 'k'.repeat(32) };
+    await refuses({ args, env: http }, [
+      /^The provider that your shell names cannot be used: http \(http:\/\/127\.0\.0\.1:1\): connect ECONNREFUSED .*: correct its settings or start it, or start without --generator env\.$/,
+    ]);
+    await refuses({ args, env: { ...http, GENERATOR_URL: '', SECRET_KEY: 'short' } }, [
+      /^GENERATOR_URL: is not set; /,
+      /^SECRET_KEY: is shorter than the 32 bytes/,
+    ]);
+    assert.equal(existsSync(whole.at('unused')), false);
+  });
+
+  it('a data folder that holds somebody else’s files', async () => {
+    mkdirSync(bare.at('mine'));
+    writeFileSync(bare.at('mine', 'thesis.md'), '');
+    await refuses({ args: ['--data', bare.at('mine')], env: whole.env }, [
+      /^The data folder .*mine holds other files \(thesis\.md, …\): start with --data and a folder that is empty/,
+    ]);
+    assert.deepEqual(readdirSync(bare.at('mine')), ['thesis.md']);
+  });
+
   it('without a network for pip', async () => {
     bare.script('pip3', realPip());
     const env = { ...bare.env, PIP_CONFIG_FILE: '/dev/null', PIP_INDEX_URL: 'http://127.0.0.1:1/simple' };

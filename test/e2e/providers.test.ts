@@ -12,6 +12,7 @@ import { rowIdOf } from '../../src/contract/identity.ts';
 import { projectRoot } from '../../src/dev/paths.ts';
 import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
 import { askHealth, endOfRun, requestFields, soleLetter } from '../support/e2e.ts';
+import { startConnectProxy } from '../support/connect-proxy.ts';
 import { startExampleProvider, type ExampleProvider } from '../support/example-provider.ts';
 import { freePort } from '../support/free-port.ts';
 import { startScriptedServer } from '../support/scripted-server.ts';
@@ -81,6 +82,7 @@ describe('providers', () => {
   it('a role that is taken away: not ready and alive, the request waits uncounted, and all is well when it is back', async () => {
     const running = await worker(gemini());
     try {
+      await running.says({ message: 'provider checked' });
       assert.deepEqual(await readinessOf(running.port), { code: 200, provider: 'ok' });
       server.override = NO_ROLE;
       await d.publish(requestFields('no-role', { topic: 'Glaciers' }));
@@ -221,6 +223,20 @@ describe('providers', () => {
       });
       assert.deepEqual([code, lines.map(wordOf)], [1, ['NO ANSWER', 'NO ANSWER', 'NO ANSWER']], lines.join('\n'));
       assert.doesNotMatch(lines.join(''), /hunter2/);
+    });
+
+    it('goes through the proxy that the environment names, and past it where NO_PROXY says so', async () => {
+      const proxy = await startConnectProxy();
+      try {
+        const through = await check({ ...gemini(), HTTP_PROXY: proxy.url });
+        assert.deepEqual([through.code, proxy.targets.length > 0], [0, true], through.output);
+        assert.equal(`http://${proxy.targets[0] ?? ''}`, server.url);
+        const before = proxy.targets.length;
+        const past = await check({ ...gemini(), HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' });
+        assert.deepEqual([past.code, proxy.targets.length], [0, before], past.output);
+      } finally {
+        await proxy.stop();
+      }
     });
 
     it('a password or a database that is wrong, and an answer that is none of the contract: exit 2', async () => {

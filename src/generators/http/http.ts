@@ -49,7 +49,7 @@ export function createHttpGenerator(config: HttpGeneratorConfig): Generator {
   };
 
   return {
-    name: `http ${new URL(config.url).host}`,
+    name: `http (${new URL(config.url).origin})`,
     generate: async (request, { signal }) => {
       const answer = parsed(await post('script', request, signal), ScriptAnswer);
       return resultOf(request, answer);
