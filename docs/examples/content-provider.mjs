@@ -1,6 +1,5 @@
 // The other side of GENERATOR=http in 40 lines: scripts at once, media after a while, nothing made twice.
-//   SECRET_KEY=$(openssl rand -hex 32) PORT=8090 node docs/examples/content-provider.mjs
-// AUDIENCE is the GENERATOR_URL that the content processor has, if it is another than http://127.0.0.1:PORT/generate.
+// SECRET_KEY=$(openssl rand -hex 32) node docs/examples/content-provider.mjs; AUDIENCE is the other's GENERATOR_URL.
 import { createServer } from 'node:http';
 import { jwtVerify } from 'jose';
 
@@ -36,7 +35,6 @@ function statusOf(id) {
 createServer(async (request, response) => {
   const body = Buffer.concat(await request.toArray()).toString();
   const [status, json, headers] = await answer(request, body).catch(({ message }) => [500, { title: message }]);
-  response
-    .writeHead(status, { 'content-type': `application/${status < 400 ? '' : 'problem+'}json`, ...headers })
-    .end(JSON.stringify(json));
+  const type = `application/${status < 400 ? '' : 'problem+'}json`;
+  response.writeHead(status, { 'content-type': type, ...headers }).end(JSON.stringify(json));
 }).listen(Number(PORT), '127.0.0.1', () => console.log(`content provider on ${AUDIENCE}`));
