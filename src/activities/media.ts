@@ -2,7 +2,14 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import { ApplicationFailureCategory } from '@temporalio/common';
 import { GENERATION_FAILURE, type GenerationFailureType } from '../contract/generation-failure.ts';
-import type { AwaitMediumInput, MadeMedium, StartedMedium, StartMediumInput } from '../contract/workflow-io.ts';
+import type {
+  AwaitMediumInput,
+  FencedResult,
+  MadeMedium,
+  Ownership,
+  StartedMedium,
+  StartMediumInput,
+} from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, PROVIDER_MOVED, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
 import { classify } from './classify.ts';
@@ -57,7 +64,8 @@ async function look(deps: MediaDeps, media: MediaGenerator, input: AwaitMediumIn
     return answer;
   } catch (error) {
     if (context.cancellationSignal.aborted) throw await cancellation(context);
-    throw await meaningOfLook(deps, input, error);
+    const slow = new GeneratorError('unavailable', 'no_answer', `no answer within ${String(LOOK_TIMEOUT_MS)} ms`);
+    throw await meaningOfLook(deps, input, timeout.aborted ? slow : error);
   }
 }
 
@@ -104,12 +112,27 @@ async function keep(
   made: MadeMedium,
 ): Promise<MadeMedium> {
   const clean = storable(made);
-  refuseUnlessOurs(await storeMedium(deps.database, input, input.medium, clean));
+  await report(deps, input, storeMedium(deps.database, input, input.medium, clean));
   return clean;
 }
 
-async function mark(deps: MediaDeps, input: AwaitMediumInput | StartMediumInput, progress: number): Promise<void> {
-  refuseUnlessOurs(await markMedium(deps.database, input, input.medium, progress));
+function mark(deps: MediaDeps, input: AwaitMediumInput | StartMediumInput, progress: number): Promise<void> {
+  return report(deps, input, markMedium(deps.database, input, input.medium, progress));
+}
+
+/**
+ * Ends the attempt when the row is not ours any more. When the database is away, the report is late, not lost:
+ * completeRequest carries all of it, and a retry here would ask the provider once more for what it has just given.
+ */
+async function report(deps: MediaDeps, input: Ownership, write: Promise<FencedResult>): Promise<void> {
+  let written: FencedResult;
+  try {
+    written = await write;
+  } catch (error) {
+    deps.log.warn({ err: error, rowId: input.rowId }, 'medium not written; the end of the run carries it');
+    return;
+  }
+  refuseUnlessOurs(written);
 }
 
 function within(milliseconds: number): number {

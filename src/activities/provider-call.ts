@@ -72,8 +72,10 @@ export async function cancellation(context: Context): Promise<Error> {
   return ApplicationFailure.retryable('the worker was stopped during the generation', GENERATION_FAILURE.shutdown);
 }
 
-/** Permanent ends that have a code of their own in row and letter. */
-/** A Map, since the code may be a provider's own word: `constructor` is a key of every object. */
+/**
+ * Permanent ends that have a code of their own in row and letter. A Map, since the code may be a provider's own word, and
+ * `constructor` is a key of every object: as one it ended the whole worker.
+ */
 const PERMANENT_TYPES: ReadonlyMap<string, GenerationFailureType> = new Map([
   ['content_blocked', GENERATION_FAILURE.blocked],
   ['result_too_large', GENERATION_FAILURE.tooLarge],

@@ -1,0 +1,137 @@
+/** One medium, in the SDK's mock of an activity: what the database's absence costs, and what a changed worker makes of it. */
+import assert from 'node:assert/strict';
+import { ApplicationFailure } from '@temporalio/common';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { DefaultLogger } from '@temporalio/worker';
+import pino from 'pino';
+import { DatabaseError, type Database } from '../../src/activities/db.ts';
+import { awaitMedium, startMedium, type MediaDeps } from '../../src/activities/media.ts';
+import type { Statement } from '../../src/activities/sql.ts';
+import { GENERATION_FAILURE } from '../../src/contract/generation-failure.ts';
+import {
+  GeneratorError,
+  PROVIDER_MOVED,
+  type MediaGenerator,
+  type MediumAnswer,
+} from '../../src/generators/generator.ts';
+import { recordInput } from '../support/content-rows.ts';
+
+const { request, ...OWNER } = recordInput('00000000-0000-4000-8000-000000000001', 'run-1');
+const START = { ...OWNER, request, medium: 'video', attempt: 1, failures: 2 } as const;
+const AWAIT = { ...OWNER, medium: 'video', statusUrl: 'https://provider/jobs/1', failures: 2 } as const;
+const MADE: MediumAnswer = { kind: 'made', made: { url: 'https://v/\0', thumbnailUrl: null, usage: null } };
+const PENDING: MediumAnswer = {
+  kind: 'pending',
+  statusUrl: 'https://provider/jobs/1',
+  retryAfterMs: 7_000,
+  progress: 5,
+};
+
+describe('a medium', () => {
+  /** Statements that the database does not take. */
+  let broken: ReadonlySet<string>;
+  let written: string[];
+  let reports: unknown[];
+  let lines: string[];
+  beforeEach(() => {
+    broken = new Set();
+    written = [];
+    reports = [];
+    lines = [];
+  });
+
+  const note = (statement: Statement): void => {
+    if (broken.has(statement.name))
+      throw new DatabaseError(statement.name, Object.assign(new Error('x'), { code: '57P01' }));
+    written.push(statement.name);
+  };
+  const database: Database = {
+    writes: (statement) =>
+      Promise.resolve(statement)
+        .then(note)
+        .then(() => true),
+    maybeOne: async <T extends object>(statement: Statement): Promise<T | undefined> => {
+      await Promise.resolve();
+      note(statement);
+      return { script_text: 'script' } as unknown as T;
+    },
+    many: () => Promise.resolve([]),
+  };
+
+  function deps(answer: MediumAnswer | Error | null): MediaDeps {
+    const reply = (): Promise<MediumAnswer> =>
+      answer instanceof Error || answer === null
+        ? Promise.reject(answer ?? new Error('never'))
+        : Promise.resolve(answer);
+    const media: MediaGenerator = { start: reply, look: reply };
+    return {
+      database,
+      generator: {
+        name: 'fake',
+        generate: () => Promise.reject(new Error('not asked for')),
+        check: () => Promise.resolve(''),
+        ...(answer === null ? {} : { media }),
+      },
+      generatorTimeoutMs: 5_000,
+      mediaTimeoutMs: 60_000,
+      log: pino({ level: 'warn' }, { write: (line: string) => void lines.push(line) }),
+      onProvider: (failure) => void reports.push(failure?.kind ?? null),
+    };
+  }
+
+  const run = <T>(work: () => Promise<T>): Promise<T> =>
+    new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(work);
+  async function failureOf(work: Promise<unknown>): Promise<ApplicationFailure> {
+    const error: unknown = await work.catch((reason: unknown) => reason);
+    assert.ok(error instanceof ApplicationFailure, String(error));
+    return error;
+  }
+
+  it('is kept at once, clean, and its stage is marked before it is asked for', async () => {
+    const answer = await run(() => startMedium(deps(MADE), START));
+    assert.deepEqual(answer, { kind: 'made', made: { url: 'https://v/\u{fffd}', thumbnailUrl: null, usage: null } });
+    assert.deepEqual(written, ['start_medium', 'store_medium']);
+  });
+
+  it('what was given is not asked for again because the database was away when it came', async () => {
+    broken = new Set(['store_medium', 'mark_medium']);
+    assert.equal((await run(() => startMedium(deps(MADE), START))).kind, 'made');
+    assert.equal((await run(() => startMedium(deps(PENDING), START))).kind, 'pending');
+    assert.equal((await run(() => awaitMedium(deps(MADE), AWAIT))).url, 'https://v/\u{fffd}');
+    assert.equal(lines.filter((line) => line.includes('the end of the run carries it')).length, 3);
+  });
+
+  it('a look that says not yet: benign, and asked again when the provider says', async () => {
+    const failure = await failureOf(run(() => awaitMedium(deps(PENDING), AWAIT)));
+    assert.deepEqual(
+      [failure.type, failure.category, failure.nonRetryable, failure.nextRetryDelay],
+      [GENERATION_FAILURE.mediaPending, 'BENIGN', false, 7_000],
+    );
+  });
+
+  it('waits that make no sense are cut: none spins, none sleeps for a day', async () => {
+    for (const [asked, given] of [
+      [0, 1_000],
+      [86_400_000, 600_000],
+    ] as const) {
+      const failure = await failureOf(run(() => awaitMedium(deps({ ...PENDING, retryAfterMs: asked }), AWAIT)));
+      assert.equal(failure.nextRetryDelay, given);
+    }
+  });
+
+  it('taken by the provider before: asked for anew, uncounted, and the one of now is not blamed', async () => {
+    const moved = new GeneratorError('unavailable', PROVIDER_MOVED, 'x');
+    const failure = await failureOf(run(() => awaitMedium(deps(moved), AWAIT)));
+    assert.deepEqual([failure.type, failure.nonRetryable], [GENERATION_FAILURE.unavailable, true]);
+    assert.deepEqual([reports, written], [[], []]);
+  });
+
+  it('a generator that makes no media: waits, is told in the log, and readiness does not blame it', async () => {
+    for (const work of [() => startMedium(deps(null), START), () => awaitMedium(deps(null), AWAIT)]) {
+      const failure = await failureOf(run<unknown>(work));
+      assert.deepEqual([failure.type, failure.nonRetryable], [GENERATION_FAILURE.unavailable, true]);
+    }
+    assert.equal(lines.filter((line) => line.includes('no media provider')).length, 2);
+    assert.deepEqual(reports, []);
+  });
+});
