@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { contentHash } from '../../../src/contract/content-hash.ts';
 import { canonicalUuid, CORRELATION_NAMESPACE, rowIdOf } from '../../../src/contract/identity.ts';
 import { codePoints } from '../../../src/contract/message-fields.ts';
@@ -18,6 +19,20 @@ describe('parse: examples', () => {
       names.filter((name, index) => names.indexOf(name) !== index),
       [],
     );
+  });
+
+  it('the message of the README is one, and nothing in it is dropped', () => {
+    const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+    const shown = /```json\n([^]*?)```/.exec(readme)?.[1] ?? '';
+    const result = parse(Buffer.from(shown), {});
+    assert.ok(result.kind === 'request', JSON.stringify(result));
+    const { rowId, environment, ...request } = result.request;
+    assert.deepEqual([rowId, environment], [rowIdOf('my-first'), null]);
+    assert.deepEqual(
+      Object.values(request).filter((value) => value === null),
+      [],
+    );
+    assert.deepEqual(request.requestedModalities, ['text', 'audio', 'video']);
   });
 
   for (const { name, bytes, expected } of EXAMPLES) {
