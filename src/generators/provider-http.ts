@@ -58,6 +58,7 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
       ...(body === undefined ? {} : { body }),
     }).catch((error: unknown) => {
       const waitedMs = performance.now() - began;
+      if (!signal.aborted) refuseByProxy(error);
       if (signal.aborted || waitedMs < workAfterMs || !LOST.includes(codeOf(error))) throw error;
       const seconds = (waitedMs / 1_000).toFixed(1);
       throw new IncompleteAnswerError(`the connection was lost after ${seconds} s without an answer`, { cause: error });
@@ -87,6 +88,16 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
     }
     return { status, headers: answer.headers, body: Buffer.concat(chunks).toString('utf8') };
   };
+}
+
+/** undici tells the status with which a proxy refuses the tunnel in words only. */
+function refuseByProxy(error: unknown): void {
+  const status = /^Proxy response \((\d{3})\)/.exec(error instanceof Error ? error.message : '')?.[1];
+  if (status === undefined) return;
+  // 4xx: it wants other credentials, or lets nobody go there. 5xx: it cannot reach the provider now.
+  const kind = status.startsWith('4') ? 'configuration' : 'unavailable';
+  const message = `the proxy answers ${status}: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY`;
+  throw new GeneratorError(kind, `proxy_${status}`, message, { cause: error });
 }
 
 const LOST: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'];

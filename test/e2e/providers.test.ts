@@ -239,6 +239,17 @@ describe('providers', () => {
       }
     });
 
+    it('a proxy that lets nobody through: exit 2 and which variables; one that is down: exit 1', async () => {
+      const proxy = await startConnectProxy(407);
+      const refused = await check({ ...gemini(), HTTP_PROXY: proxy.url });
+      await proxy.stop();
+      assert.equal(refused.code, 2, refused.output);
+      assert.match(refused.lines[2] ?? '', /^WRONG .*proxy_407: the proxy answers 407: look at HTTPS_PROXY/);
+      const down = await check({ ...gemini(), HTTP_PROXY: proxy.url });
+      assert.equal(down.code, 1, down.output);
+      assert.match(down.lines[2] ?? '', /^NO ANSWER .*ECONNREFUSED/);
+    });
+
     it('a password or a database that is wrong, and an answer that is none of the contract: exit 2', async () => {
       const odd = await startScriptedServer(() => ({ status: 200, body: { title: 'nobody' } }));
       const forged = await startScriptedServer(() => ({

@@ -9,12 +9,17 @@ export interface ConnectProxy {
   stop(): Promise<void>;
 }
 
-export async function startConnectProxy(): Promise<ConnectProxy> {
+/** @param refuses the status with which it lets nobody through. */
+export async function startConnectProxy(refuses?: number): Promise<ConnectProxy> {
   const targets: string[] = [];
   const server = createServer((_, response) => response.writeHead(405).end());
   server.on('connect', (request, client, head) => {
     const target = request.url ?? '';
     targets.push(target);
+    if (refuses !== undefined) {
+      client.end(`HTTP/1.1 ${String(refuses)} No\r\n\r\n`);
+      return;
+    }
     const { hostname, port } = new URL(`http://${target}`);
     const upstream = connect(Number(port), hostname, () => {
       client.write('HTTP/1.1 200 Connection Established\r\n\r\n');
