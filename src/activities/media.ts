@@ -13,6 +13,7 @@ import type {
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, PROVIDER_MOVED, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
 import { classify } from './classify.ts';
+import { DatabaseError } from './db.ts';
 import { markMedium, startMediumStage, storeMedium } from './content-requests.ts';
 import { failure, refuseUnlessOurs } from './generation-failed.ts';
 import { callProvider, cancellation, explained, REFUSED_MESSAGE, type ProviderDeps } from './provider-call.ts';
@@ -129,6 +130,7 @@ async function report(deps: MediaDeps, input: Ownership, write: Promise<FencedRe
   try {
     written = await write;
   } catch (error) {
+    if (!(error instanceof DatabaseError) || error.permanent) throw error;
     deps.log.warn({ err: error, rowId: input.rowId }, 'medium not written; the end of the run carries it');
     return;
   }

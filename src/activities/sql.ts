@@ -31,6 +31,9 @@ export interface RowContent {
 /** An adopted row may hold JSON null, or anything: merged into that, an object would become an array. */
 const METADATA = `case when jsonb_typeof(request_metadata) = 'object' then request_metadata else '{}'::jsonb end`;
 
+const MEDIA_USAGE = `case when jsonb_typeof(request_metadata -> 'media_usage') = 'object'
+            then request_metadata -> 'media_usage' else '{}'::jsonb end`;
+
 /** What a run that failed has left of its results; the next one begins without. */
 const OF_A_RUN = `array['usage', 'media_usage', 'failed_attempts_usage', 'audio_url', 'delivered', 'not_delivered']`;
 
@@ -183,7 +186,7 @@ export const storeMedium = (rowId: string, ownerToken: string, medium: StoredMed
     set video_url = coalesce($3, video_url),
         thumbnail_url = coalesce($4, thumbnail_url),
         request_metadata = ${METADATA} || $5::jsonb
-          || jsonb_build_object('media_usage', coalesce(request_metadata -> 'media_usage', '{}'::jsonb) || $6::jsonb)
+          || jsonb_build_object('media_usage', ${MEDIA_USAGE} || $6::jsonb)
     where id = $1
       and owner_token = $2
       and status::text = any($7)

@@ -1,5 +1,5 @@
 /** Before anything is started or made: looks for every part, and tells all that is missing at once. */
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { ConfigError, readGeneratorConfig, type Env } from '../config.ts';
 import { createGenerator } from '../generators/index.ts';
@@ -81,8 +81,10 @@ export async function prepare({ dataDir, env, log, signal, generatorOfShell }: P
   throw new StartError([...new Set(told.map(({ message }) => message))].join('\n'));
 }
 
-/** What a start leaves in its folder; one of them tells that it is ours. */
-const OURS = ['postgres', 'temporal.db', 'npm-start.lock', 'npm-start.parts', 'logs'];
+/** What a start leaves in its folder: these by themselves, */
+const OURS = ['npm-start.lock', 'npm-start.parts', 'temporal.db'];
+/** and these where there is nothing else, for others have such folders as well. */
+const OURS_TOGETHER = ['postgres', 'logs', 'pubsub', 'temporal.toml'];
 
 /** `--data .`, or `--data=$DIR` with nothing in DIR, would scatter a database among somebody's files. */
 function refuseForeign(dataDir: string): void {
@@ -93,9 +95,12 @@ function refuseForeign(dataDir: string): void {
     // Not there yet, or no folder: checkFolder says which.
     return;
   }
-  if (names.length === 0 || names.some((name) => OURS.includes(name))) return;
+  if (names.some((name) => OURS.includes(name)) || existsSync(path.join(dataDir, 'postgres', 'PG_VERSION'))) return;
+  // A fresh mount has lost+found, a desktop its dot files.
+  const others = names.filter((name) => !/^\.|^lost\+found$/.test(name) && !OURS_TOGETHER.includes(name));
+  if (others.length === 0) return;
   throw new StartError(
-    `The data folder ${dataDir} holds other files (${names.slice(0, 3).join(', ')}, …): ` +
+    `The data folder ${dataDir} holds other files (${others.slice(0, 3).join(', ')}${others.length > 3 ? ', …' : ''}): ` +
       'start with --data and a folder that is empty, or that is not there yet.',
   );
 }

@@ -75,7 +75,12 @@ export class HttpStatusError extends Error {
 
   /** @param said for row, letter and log: a statement of the provider's, never a body that may hold what was sent. */
   constructor(status: number, said: string, retryAfterMs: number | null) {
-    super(`HTTP ${String(status)}: ${said.replaceAll(/Bearer\s+\S+/gi, 'Bearer …').slice(0, 500)}`);
+    super(
+      `HTTP ${String(status)}: ${said
+        .replaceAll(/Bearer\s+\S+/gi, 'Bearer …')
+        .replaceAll(/\beyJ[\w-]+\.[\w.-]*/g, '…')
+        .slice(0, 500)}`,
+    );
     this.status = status;
     this.retryAfterMs = retryAfterMs;
   }

@@ -1,5 +1,5 @@
 /** HTTP as both providers are spoken to: no redirect, no decompression, a limit of size, and errors that can be told apart. */
-import { EnvHttpProxyAgent, request } from 'undici';
+import { Agent, request } from 'undici';
 import { GeneratorError } from './generator.ts';
 
 export interface ProviderRequest {
@@ -40,8 +40,7 @@ const WORK_AFTER_MS = 5_000;
 const LARGEST_REFUSAL_BYTES = 16_384;
 
 export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: SendOptions): Send {
-  // HTTPS_PROXY, HTTP_PROXY and NO_PROXY, as google-auth-library takes them for its tokens: many schools have one way out.
-  const dispatcher = new EnvHttpProxyAgent({
+  const dispatcher = new Agent({
     connect: { timeout: CONNECT_TIMEOUT_MS },
     // undici's own are 300 s; the caller's signal is the limit, and GENERATOR_TIMEOUT_MS may be longer.
     headersTimeout: 0,
@@ -58,7 +57,6 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
       ...(body === undefined ? {} : { body }),
     }).catch((error: unknown) => {
       const waitedMs = performance.now() - began;
-      if (!signal.aborted) refuseByProxy(error);
       if (signal.aborted || waitedMs < workAfterMs || !LOST.includes(codeOf(error))) throw error;
       const seconds = (waitedMs / 1_000).toFixed(1);
       throw new IncompleteAnswerError(`the connection was lost after ${seconds} s without an answer`, { cause: error });
@@ -88,16 +86,6 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
     }
     return { status, headers: answer.headers, body: Buffer.concat(chunks).toString('utf8') };
   };
-}
-
-/** undici tells the status with which a proxy refuses the tunnel in words only. */
-function refuseByProxy(error: unknown): void {
-  const status = /^Proxy response \((\d{3})\)/.exec(error instanceof Error ? error.message : '')?.[1];
-  if (status === undefined) return;
-  // 4xx: it wants other credentials, or lets nobody go there. 5xx: it cannot reach the provider now.
-  const kind = status.startsWith('4') ? 'configuration' : 'unavailable';
-  const message = `the proxy answers ${status}: look at HTTPS_PROXY, HTTP_PROXY and NO_PROXY`;
-  throw new GeneratorError(kind, `proxy_${status}`, message, { cause: error });
 }
 
 const LOST: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'];

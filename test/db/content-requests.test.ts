@@ -162,6 +162,22 @@ describe('content_requests', () => {
       assert.deepEqual(metadata['failed_attempts_usage'], spent);
     });
 
+    it('a media_usage that is no object gives way', async () => {
+      for (const odd of ['null', '"x"', '[1]', '7']) {
+        const owner = await begun();
+        await rows.query(
+          `update content_requests set request_metadata = jsonb_build_object('media_usage', $2::jsonb) where id = $1`,
+          [owner.rowId, odd],
+        );
+        await storeMedium(rows.database, owner, 'video', {
+          ...MADE,
+          usage: { provider: 'p', model: null, inputTokens: null, outputTokens: null },
+        });
+        const metadata = (await rows.row(owner.rowId))?.['request_metadata'] as Record<string, object>;
+        assert.deepEqual(Object.keys(metadata['media_usage'] ?? {}), ['video'], odd);
+      }
+    });
+
     it('a failed row says what was spent', async () => {
       const owner = await begun();
       const spent = { attempts: 1, inputTokens: 3, outputTokens: 9, costUsd: null };

@@ -12,7 +12,6 @@ import { rowIdOf } from '../../src/contract/identity.ts';
 import { projectRoot } from '../../src/dev/paths.ts';
 import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
 import { askHealth, endOfRun, requestFields, soleLetter } from '../support/e2e.ts';
-import { startConnectProxy } from '../support/connect-proxy.ts';
 import { startExampleProvider, type ExampleProvider } from '../support/example-provider.ts';
 import { freePort } from '../support/free-port.ts';
 import { startScriptedServer } from '../support/scripted-server.ts';
@@ -223,31 +222,6 @@ describe('providers', () => {
       });
       assert.deepEqual([code, lines.map(wordOf)], [1, ['NO ANSWER', 'NO ANSWER', 'NO ANSWER']], lines.join('\n'));
       assert.doesNotMatch(lines.join(''), /hunter2/);
-    });
-
-    it('goes through the proxy that the environment names, and past it where NO_PROXY says so', async () => {
-      const proxy = await startConnectProxy();
-      try {
-        const through = await check({ ...gemini(), HTTP_PROXY: proxy.url });
-        assert.deepEqual([through.code, proxy.targets.length > 0], [0, true], through.output);
-        assert.equal(`http://${proxy.targets[0] ?? ''}`, server.url);
-        const before = proxy.targets.length;
-        const past = await check({ ...gemini(), HTTP_PROXY: proxy.url, NO_PROXY: '127.0.0.1' });
-        assert.deepEqual([past.code, proxy.targets.length], [0, before], past.output);
-      } finally {
-        await proxy.stop();
-      }
-    });
-
-    it('a proxy that lets nobody through: exit 2 and which variables; one that is down: exit 1', async () => {
-      const proxy = await startConnectProxy(407);
-      const refused = await check({ ...gemini(), HTTP_PROXY: proxy.url });
-      await proxy.stop();
-      assert.equal(refused.code, 2, refused.output);
-      assert.match(refused.lines[2] ?? '', /^WRONG .*proxy_407: the proxy answers 407: look at HTTPS_PROXY/);
-      const down = await check({ ...gemini(), HTTP_PROXY: proxy.url });
-      assert.equal(down.code, 1, down.output);
-      assert.match(down.lines[2] ?? '', /^NO ANSWER .*ECONNREFUSED/);
     });
 
     it('a password or a database that is wrong, and an answer that is none of the contract: exit 2', async () => {

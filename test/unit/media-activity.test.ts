@@ -30,11 +30,13 @@ const PENDING: MediumAnswer = {
 describe('a medium', () => {
   /** Statements that the database does not take. */
   let broken: ReadonlySet<string>;
+  let refused: boolean;
   let written: string[];
   let reports: unknown[];
   let lines: string[];
   beforeEach(() => {
     broken = new Set();
+    refused = false;
     written = [];
     reports = [];
     lines = [];
@@ -42,7 +44,7 @@ describe('a medium', () => {
 
   const note = (statement: Statement): void => {
     if (broken.has(statement.name))
-      throw new DatabaseError(statement.name, Object.assign(new Error('x'), { code: '57P01' }));
+      throw new DatabaseError(statement.name, Object.assign(new Error('x'), { code: refused ? '23514' : '57P01' }));
     written.push(statement.name);
   };
   const database: Database = {
@@ -99,6 +101,15 @@ describe('a medium', () => {
     assert.equal((await run(() => startMedium(deps(PENDING), START))).kind, 'pending');
     assert.equal((await run(() => awaitMedium(deps(MADE), AWAIT))).url, 'https://v/\u{fffd}');
     assert.equal(lines.filter((line) => line.includes('the end of the run carries it')).length, 3);
+  });
+
+  it('what the database refuses for good ends it before more is paid for', async () => {
+    refused = true;
+    broken = new Set(['store_medium']);
+    await assert.rejects(
+      run(() => startMedium(deps(MADE), START)),
+      DatabaseError,
+    );
   });
 
   it('a look that says not yet: benign, and asked again when the provider says', async () => {
