@@ -40,17 +40,18 @@ const SHORTEST_KEY = { HS256: 32, HS384: 48, HS512: 64 } as const;
 /** All settings are checked, also those of a generator that is not chosen: a typing slip is told before the switch. */
 export function readGenerator(reader: Reader): GeneratorConfig {
   const kind = reader.choice('GENERATOR', ['template', 'gemini', 'http']) ?? 'template';
+  const maxResponseBytes = reader.number('GENERATOR_MAX_RESPONSE_BYTES');
   const gemini = readGemini(reader, kind === 'gemini');
   const http = readHttp(reader, kind === 'http');
-  if (kind === 'gemini') return gemini;
-  return kind === 'http' ? http : { kind };
+  if (kind === 'template') return { kind };
+  return { ...(kind === 'gemini' ? gemini : http), maxResponseBytes };
 }
 
 /** `gemini-2.5-flash`; or a path that the API itself uses. Anything else would become part of another path. */
 const MODEL_ID =
   /^(models\/|publishers\/[a-z0-9-]+\/models\/|projects\/[a-z0-9.:-]+\/locations\/[a-z0-9-]+\/(publishers\/[a-z0-9-]+\/models|models|endpoints)\/)?[a-z0-9][a-z0-9._@-]*$/i;
 
-function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
+function readGemini(reader: Reader, chosen: boolean): Omit<GeminiConfig, 'maxResponseBytes'> {
   const apiKey = reader.text('GEMINI_API_KEY');
   const project = reader.resource('GOOGLE_CLOUD_PROJECT');
   const model = reader.text('GEMINI_MODEL');
@@ -105,11 +106,10 @@ function readGemini(reader: Reader, chosen: boolean): GeminiConfig {
     safety: reader.choice('GEMINI_SAFETY', ['low', 'medium', 'high']) ?? 'medium',
     inputPrice,
     outputPrice,
-    maxResponseBytes: reader.number('GENERATOR_MAX_RESPONSE_BYTES'),
   };
 }
 
-function readHttp(reader: Reader, chosen: boolean): HttpGeneratorConfig {
+function readHttp(reader: Reader, chosen: boolean): Omit<HttpGeneratorConfig, 'maxResponseBytes'> {
   const url = reader.providerUrl('GENERATOR_URL', { query: true });
   const secretKey = reader.text('SECRET_KEY');
   const named = reader.text('ALGORITHM');
@@ -133,6 +133,5 @@ function readHttp(reader: Reader, chosen: boolean): HttpGeneratorConfig {
     url: url ?? '',
     secretKey: secretKey ?? '',
     algorithm,
-    maxResponseBytes: reader.number('GENERATOR_MAX_RESPONSE_BYTES'),
   };
 }

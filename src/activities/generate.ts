@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { GENERATION_FAILURE, MAX_RESULT_BYTES } from '../contract/generation-failure.ts';
 import { MEDIA, type GenerateInput, type GenerationResult, type Usage } from '../contract/workflow-io.ts';
+import { GeneratorError } from '../generators/generator.ts';
 import { startGeneration } from './content-requests.ts';
 import { failure, refuseUnlessOurs } from './generation-failed.ts';
-import { callProvider, counted, type ProviderDeps } from './provider-call.ts';
+import { callProvider, explained, type ProviderDeps } from './provider-call.ts';
 import { storable } from './storable.ts';
 
 export async function generateContent(deps: ProviderDeps, input: GenerateInput): Promise<GenerationResult> {
@@ -56,5 +57,6 @@ async function sound(deps: ProviderDeps, input: GenerateInput, result: unknown):
   // Counted, not permanent: a provider that answers half a message may answer a whole one next time.
   const { data: usage } = z.object({ usage: USAGE }).safeParse(result);
   const message = `the generator's answer has no sound ${fields}`;
-  throw await counted(deps, input, 'bad_result', message, usage?.usage as Usage | undefined);
+  const options = usage === undefined ? {} : { usage: usage.usage as Usage };
+  throw await explained(deps, input, new GeneratorError('transient', 'bad_result', message, options));
 }

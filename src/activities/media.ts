@@ -13,10 +13,10 @@ import type {
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, PROVIDER_MOVED, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
 import { classify } from './classify.ts';
-import { DatabaseError } from './db.ts';
 import { markMedium, startMediumStage, storeMedium } from './content-requests.ts';
+import { DatabaseError } from './db.ts';
 import { failure, refuseUnlessOurs } from './generation-failed.ts';
-import { callProvider, cancellation, explained, REFUSED_MESSAGE, type ProviderDeps } from './provider-call.ts';
+import { callProvider, cancellation, explained, hear, wordsOf, type ProviderDeps } from './provider-call.ts';
 import { storable } from './storable.ts';
 
 export interface MediaDeps extends ProviderDeps {
@@ -73,17 +73,14 @@ async function look(deps: MediaDeps, media: MediaGenerator, input: AwaitMediumIn
 /** The provider's verdict on the medium counts; an answer that did not come, or refuses us, says nothing about it. */
 async function meaningOfLook(deps: MediaDeps, input: AwaitMediumInput, error: unknown): Promise<Error> {
   const verdict = classify(error);
-  const message = `${verdict.code}: ${error instanceof Error ? error.message : 'no answer'}`
-    .toWellFormed()
-    .slice(0, 2_000);
+  const message = `${verdict.code}: ${wordsOf(error)}`.toWellFormed().slice(0, 2_000);
   if (verdict.code === PROVIDER_MOVED) {
     deps.log.warn({ rowId: input.rowId, medium: input.medium }, 'medium was taken by another provider: asked for anew');
     return failure(GENERATION_FAILURE.unavailable, message, { code: verdict.code, retryAfterMs: null });
   }
   const isVerdict = error instanceof GeneratorError && error.kind !== 'unavailable' && error.kind !== 'configuration';
   if (isVerdict || verdict.kind === 'permanent') return explained(deps, input, error);
-  if (verdict.kind !== 'database') deps.onProvider?.(verdict);
-  if (verdict.kind === 'configuration') deps.log.error({ code: verdict.code, reason: message }, REFUSED_MESSAGE);
+  hear(deps, verdict, message);
   return again(GENERATION_FAILURE.mediaUnknown, message, verdict.kind === 'unavailable' ? verdict.retryAfterMs : null);
 }
 

@@ -6,7 +6,7 @@ import {
   type GenerationFailureDetail,
   type GenerationFailureType,
 } from '../contract/generation-failure.ts';
-import type { Ownership, Usage } from '../contract/workflow-io.ts';
+import type { Ownership } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type GenerationContext, type Generator } from '../generators/generator.ts';
 import { classify, type Failure } from './classify.ts';
@@ -19,8 +19,6 @@ import { failure } from './generation-failed.ts';
  * generation costs none. After that the SDK sends one per 24 s at the most (0.8 x heartbeatTimeout).
  */
 const HEARTBEAT_MS = 10_000;
-
-export const REFUSED_MESSAGE = 'provider refuses this configuration: npm run worker -- --check tells';
 
 export interface ProviderDeps {
   readonly database: Database;
@@ -56,8 +54,10 @@ export async function callProvider<T>(
   } catch (error) {
     if (context.cancellationSignal.aborted) throw await cancellation(context);
     if (timeout.aborted) {
+      // Silence is counted, and says as much of the provider as no connection does.
       deps.onProvider?.({ kind: 'unavailable', code: 'generator_timeout', retryAfterMs: null });
-      throw await counted(deps, input, 'generator_timeout', `no answer within ${String(deps.generatorTimeoutMs)} ms`);
+      const message = `no answer within ${String(deps.generatorTimeoutMs)} ms`;
+      throw await explained(deps, input, new GeneratorError('transient', 'generator_timeout', message));
     }
     throw await explained(deps, input, error);
   } finally {
@@ -81,6 +81,16 @@ const PERMANENT_TYPES: ReadonlyMap<string, GenerationFailureType> = new Map([
   ['result_too_large', GENERATION_FAILURE.tooLarge],
 ]);
 
+/** For readiness and the log; nothing is decided by it. */
+export function hear(deps: ProviderDeps, verdict: Failure, message: string): void {
+  deps.onProvider?.(verdict);
+  if (verdict.kind !== 'configuration') return;
+  deps.log.error(
+    { code: verdict.code, reason: message },
+    'provider refuses this configuration: npm run worker -- --check tells',
+  );
+}
+
 export async function explained(deps: ProviderDeps, input: CountedCall, error: unknown): Promise<Error> {
   const verdict = classify(error);
   const message = wordsOf(error);
@@ -90,21 +100,16 @@ export async function explained(deps: ProviderDeps, input: CountedCall, error: u
     retryAfterMs: verdict.kind === 'unavailable' ? verdict.retryAfterMs : null,
     ...(error instanceof GeneratorError && error.usage !== undefined ? { usage: error.usage } : {}),
   };
+  hear(deps, verdict, message);
   switch (verdict.kind) {
     case 'transient':
-      deps.onProvider?.(verdict);
       await noteFailure(deps, input);
       return failure(GENERATION_FAILURE.transient, message, detail, error);
     case 'permanent':
-      deps.onProvider?.(verdict);
       await noteFailure(deps, input);
       return failure(PERMANENT_TYPES.get(code) ?? GENERATION_FAILURE.permanent, message, detail, error);
     case 'configuration':
-      deps.onProvider?.(verdict);
-      deps.log.error({ code, reason: message }, REFUSED_MESSAGE);
-      return failure(GENERATION_FAILURE.unavailable, message, detail, error);
     case 'unavailable':
-      deps.onProvider?.(verdict);
       return failure(GENERATION_FAILURE.unavailable, message, detail, error);
     case 'database':
       return ApplicationFailure.retryable(message, GENERATION_FAILURE.database);
@@ -113,21 +118,8 @@ export async function explained(deps: ProviderDeps, input: CountedCall, error: u
   }
 }
 
-/** A counted failure: written to the row, and tried again by the workflow. */
-export async function counted(
-  deps: ProviderDeps,
-  input: CountedCall,
-  code: string,
-  message: string,
-  usage?: Usage,
-): Promise<ApplicationFailure> {
-  await noteFailure(deps, input);
-  const detail = { code, retryAfterMs: null, ...(usage === undefined ? {} : { usage }) };
-  return failure(GENERATION_FAILURE.transient, message, detail);
-}
-
 /** A provider's library may throw anything, also what has no text; an error on top would escape the count. */
-function wordsOf(thrown: unknown): string {
+export function wordsOf(thrown: unknown): string {
   try {
     return String(thrown instanceof Error ? thrown.message : thrown);
   } catch {

@@ -174,8 +174,6 @@ export interface StoreScriptInput extends Ownership {
 export interface StartMediumInput extends Ownership {
   readonly request: ContentRequest;
   readonly medium: Medium;
-  /** From 1, of this medium. */
-  readonly attempt: number;
   /** Counted failures of the run before this attempt. */
   readonly failures: number;
 }

@@ -120,7 +120,6 @@ async function main(options: Options): Promise<number> {
     return INTERRUPTED;
   } finally {
     if (stops.length > 0) say('stopping …');
-    // One that cannot stop must not keep the others up.
     for (const each of stops) await stopOne(each);
     const logs = path.join(dataDir, 'logs');
     if (fresh && keep && existsSync(logs)) say(`what happened stands in ${logs} until the next start`);

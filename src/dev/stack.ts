@@ -1,7 +1,6 @@
 /** Everything on one machine: starts each part that is not named, migrates, and says where it is. */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { PubSub } from '@google-cloud/pubsub';
 import pg from 'pg';
 import type { TemporalConfig } from '../config.ts';
 import { NAMES } from '../contract/names.ts';
@@ -12,7 +11,7 @@ import { pubsubSettings } from './named-parts.ts';
 import { cacheDir, homeFolder } from './paths.ts';
 import { onFreePort, portNear } from './ports.ts';
 import type { Prepared } from './prepare.ts';
-import { startPubsubEmulator } from './pubsub-emulator.ts';
+import { emulatorClient, startPubsubEmulator } from './pubsub-emulator.ts';
 import { createPubsubResources } from './pubsub-resources.ts';
 import { inWords, StartError } from './start-error.ts';
 import { startTemporalServer } from './temporal-server.ts';
@@ -184,7 +183,7 @@ async function startPubsub({ dataDir, prepared, started, onPart }: Starting): Pr
       }),
     );
   const host = prepared.named.pubsubHost ?? (await started('Pub/Sub emulator', emulator())).host;
-  const pubsub = openPubsub(host);
+  const pubsub = emulatorClient(host, NAMES.project);
   try {
     await createPubsubResources(pubsub, NAMES);
     return host;
@@ -195,9 +194,4 @@ async function startPubsub({ dataDir, prepared, started, onPart }: Starting): Pr
   } finally {
     await pubsub.close();
   }
-}
-
-/** A client of the emulator, without probing for credentials. */
-export function openPubsub(host: string): PubSub {
-  return new PubSub({ projectId: NAMES.project, apiEndpoint: host, emulatorMode: true });
 }

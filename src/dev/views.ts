@@ -3,7 +3,8 @@ import { Client, Connection } from '@temporalio/client';
 import type { Message, PubSub } from '@google-cloud/pubsub';
 import pg from 'pg';
 import { NAMES } from '../contract/names.ts';
-import { openPubsub, type Stack } from './stack.ts';
+import { emulatorClient } from './pubsub-emulator.ts';
+import type { Stack } from './stack.ts';
 
 /** Reasons by dlq_id, by the id of the message that died: a letter that is sent twice counts once. */
 export type Letters = ReadonlyMap<string, string>;
@@ -20,7 +21,7 @@ export interface Views {
 }
 
 export async function openViews(stack: Stack): Promise<Views> {
-  const pubsub = openPubsub(stack.pubsubHost);
+  const pubsub = emulatorClient(stack.pubsubHost, NAMES.project);
   const connection = await Connection.connect(stack.temporal.connection);
   const database = new pg.Client({ connectionString: stack.databaseUrl });
   // The next query tells of a lost connection; without a listener it would end the process, and nobody its parts.

@@ -20,3 +20,9 @@ const TLS_REFUSED =
 
 export const isUnreachable = (code: string): boolean => UNREACHABLE.includes(code);
 export const isTlsRefused = (code: string): boolean => TLS_REFUSED.test(code);
+
+/** errno, or a library's own word; null = it has none. */
+export function codeOf(error: unknown): string | null {
+  if (typeof error !== 'object' || error === null || !('code' in error)) return null;
+  return typeof error.code === 'string' ? error.code : null;
+}

@@ -1,6 +1,7 @@
 /** HTTP as both providers are spoken to: no redirect, no decompression, a limit of size, and errors that can be told apart. */
 import { Agent, request } from 'undici';
 import { GeneratorError } from './generator.ts';
+import { codeOf } from './network-errors.ts';
 
 export interface ProviderRequest {
   readonly method: 'GET' | 'POST';
@@ -57,7 +58,7 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
       ...(body === undefined ? {} : { body }),
     }).catch((error: unknown) => {
       const waitedMs = performance.now() - began;
-      if (signal.aborted || waitedMs < workAfterMs || !LOST.includes(codeOf(error))) throw error;
+      if (signal.aborted || waitedMs < workAfterMs || !LOST.includes(codeOf(error) ?? '')) throw error;
       const seconds = (waitedMs / 1_000).toFixed(1);
       throw new IncompleteAnswerError(`the connection was lost after ${seconds} s without an answer`, { cause: error });
     });
@@ -89,10 +90,6 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
 }
 
 const LOST: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'];
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : '';
-}
 
 export const isSuccess = ({ status }: Pick<ProviderAnswer, 'status'>): boolean => status >= 200 && status < 300;
 

@@ -8,9 +8,9 @@ import { classify } from '../activities/classify.ts';
 import { DatabaseError, describeDatabase, openDatabase } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import type { WorkerConfig } from '../config.ts';
-import { abortable } from '../generators/abortable.ts';
 import type { ContentRequest } from '../contract/request.ts';
 import type { Usage } from '../contract/workflow-io.ts';
+import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type Generator } from '../generators/generator.ts';
 import { checkWithin, PROVIDER_CHECK_MS } from './provider-state.ts';
 

@@ -88,12 +88,11 @@ function makeMedium(
 ): Promise<Tried<MadeMedium>> {
   return withRetries(
     { doing: `Asking for the ${medium}`, policy: input.retry, before, observer: progress },
-    async ({ number: attempt, failures, words }) => {
+    async ({ failures, words }) => {
       const started = await providerActivity(`Ask for the ${medium}, ${words}`).startMedium({
         ...owner,
         request: input.request,
         medium,
-        attempt,
         failures,
       });
       if (started.kind === 'made') return started.made;

@@ -1,6 +1,7 @@
 /** A provider that speaks docs/content-provider.openapi.yaml, scripted by request and stage. */
 import type { HttpGeneratorConfig } from '../../src/config.ts';
 import type { ProcessInput } from '../../src/contract/workflow-io.ts';
+import { httpConfig } from './provider-config.ts';
 import { startScriptedServer, type Answer } from './scripted-server.ts';
 
 type Stage = 'script' | 'audio' | 'video';
@@ -63,13 +64,7 @@ export async function startMediaProvider(): Promise<MediaProvider> {
   const of = (input: ProcessInput): (Asked & { readonly at: number })[] =>
     asked.filter(({ request_id: id }) => id === input.request.rowId);
   return {
-    config: {
-      kind: 'http',
-      url: `${server.url}/generate`,
-      secretKey: 'k'.repeat(32),
-      algorithm: 'HS256',
-      maxResponseBytes: 100_000,
-    },
+    config: httpConfig(`${server.url}/generate`),
     aScript: atOnce({ stage: 'script', request_id: '', topic: 'Volcanoes' }),
     script: (input, stage, script) => void answers.set(`${input.request.rowId}/${stage}`, script),
     looks: (input, stage, script) => {

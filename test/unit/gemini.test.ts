@@ -28,6 +28,7 @@ import {
   USAGE,
   type GeminiServer,
 } from '../support/gemini-server.ts';
+import { geminiConfig } from '../support/provider-config.ts';
 import { freePort } from '../support/free-port.ts';
 import { startScriptedServer, type Answer } from '../support/scripted-server.ts';
 
@@ -60,21 +61,7 @@ describe('gemini', () => {
     server.override = null;
   });
 
-  const configOf = (more: Partial<GeminiConfig> = {}): GeminiConfig => ({
-    kind: 'gemini',
-    apiKey: API_KEY,
-    project: '',
-    location: 'us-central1',
-    model: MODEL,
-    baseUrl: server.url,
-    temperature: 0.7,
-    maxOutputTokens: 8_192,
-    safety: 'medium',
-    inputPrice: 0.3,
-    outputPrice: 2.5,
-    maxResponseBytes: 100_000,
-    ...more,
-  });
+  const configOf = (more: Partial<GeminiConfig> = {}): GeminiConfig => geminiConfig(server.url, more);
   const generate = (
     topic: string,
     more: Partial<GeminiConfig> = {},

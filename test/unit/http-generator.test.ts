@@ -18,6 +18,7 @@ import { createHttpGenerator } from '../../src/generators/http/http.ts';
 import { tokenSigner } from '../../src/generators/http/token.ts';
 import { createSend, retryAfterMs } from '../../src/generators/provider-http.ts';
 import { startExampleProvider, type ExampleProvider } from '../support/example-provider.ts';
+import { httpConfig } from '../support/provider-config.ts';
 import { freePort } from '../support/free-port.ts';
 import { startScriptedServer, type Answer, type ScriptedServer, type Seen } from '../support/scripted-server.ts';
 import { delay } from '../support/delay.ts';
@@ -69,14 +70,8 @@ describe('http generator', () => {
     next = { status: 200, body: { script_text: 'A lesson.' } };
   });
 
-  const configOf = (more: Partial<HttpGeneratorConfig> = {}): HttpGeneratorConfig => ({
-    kind: 'http',
-    url: `${server.url}/v1/generate`,
-    secretKey: KEY,
-    algorithm: 'HS256',
-    maxResponseBytes: 10_000,
-    ...more,
-  });
+  const configOf = (more: Partial<HttpGeneratorConfig> = {}): HttpGeneratorConfig =>
+    httpConfig(`${server.url}/v1/generate`, { secretKey: KEY, maxResponseBytes: 10_000, ...more });
   const generator = (more: Partial<HttpGeneratorConfig> = {}): Generator => createHttpGenerator(configOf(more));
   const last = (): Seen => server.seen.at(-1) ?? assert.fail('nothing was asked');
   const media = () => generator().media ?? assert.fail('no media');

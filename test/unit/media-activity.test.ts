@@ -17,7 +17,7 @@ import {
 import { recordInput } from '../support/content-rows.ts';
 
 const { request, ...OWNER } = recordInput('00000000-0000-4000-8000-000000000001', 'run-1');
-const START = { ...OWNER, request, medium: 'video', attempt: 1, failures: 2 } as const;
+const START = { ...OWNER, request, medium: 'video', failures: 2 } as const;
 const AWAIT = { ...OWNER, medium: 'video', statusUrl: 'https://provider/jobs/1', failures: 2 } as const;
 const MADE: MediumAnswer = { kind: 'made', made: { url: 'https://v/\0', thumbnailUrl: null, usage: null } };
 const PENDING: MediumAnswer = {

@@ -6,6 +6,7 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import type { Progress } from '../../src/contract/workflow-io.ts';
 import { startExampleProvider, type ExampleProvider } from '../support/example-provider.ts';
 import { startMediaProvider, type MediaProvider } from '../support/media-provider.ts';
+import { httpConfig, SECRET_KEY } from '../support/provider-config.ts';
 import { FAST_RETRY, processInput, startStack, type Row, type TestStack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -45,6 +46,16 @@ describe('media', () => {
     await stack.stop();
     await provider.stop();
   });
+
+  /** A run whose provider works on the video, and has been looked at. */
+  async function beingMade(): Promise<{ input: Input; handle: WorkflowHandle }> {
+    const input = requestOf({ requested_modalities: ['video'] });
+    provider.script(input, 'video', [{ status: 202, body: {} }]);
+    const looks = provider.looks(input, 'video', [{ status: 202, body: {}, headers: { 'retry-after': '1' } }]);
+    const handle = await stack.start(input);
+    await waitFor('a look', () => looks.count >= 1);
+    return { input, handle };
+  }
 
   const rowOf = async (input: Input): Promise<Row> =>
     (await stack.row(input.request.rowId)) ?? assert.fail('there is no row');
@@ -284,11 +295,7 @@ describe('media', () => {
   });
 
   it('cancel while the provider works: row cancelled with its script, no letter, and no look more', async () => {
-    const input = requestOf({ requested_modalities: ['video'] });
-    provider.script(input, 'video', [{ status: 202, body: {} }]);
-    const looks = provider.looks(input, 'video', [{ status: 202, body: {}, headers: { 'retry-after': '1' } }]);
-    const handle = await stack.start(input);
-    await waitFor('a look', () => looks.count >= 1);
+    const { input, handle } = await beingMade();
     await handle.cancel();
     const error: unknown = await handle.result().catch((reason: unknown) => reason);
     assert.ok(error instanceof WorkflowFailedError && error.cause instanceof CancelledFailure, String(error));
@@ -301,11 +308,7 @@ describe('media', () => {
   });
 
   it('a row that another run took: ends in silence at the next look', async () => {
-    const input = requestOf({ requested_modalities: ['video'] });
-    provider.script(input, 'video', [{ status: 202, body: {} }]);
-    const looks = provider.looks(input, 'video', [{ status: 202, body: {}, headers: { 'retry-after': '1' } }]);
-    const handle = await stack.start(input);
-    await waitFor('a look', () => looks.count >= 1);
+    const { input, handle } = await beingMade();
     await stack.query(`update content_requests set owner_token = 'somebody else' where id = $1`, [input.request.rowId]);
     assert.equal((await failureOf(handle)).type, 'row_lost');
   });
@@ -314,15 +317,9 @@ describe('media', () => {
     let example: ExampleProvider;
     let second: TestStack;
     before(async () => {
-      example = await startExampleProvider({ SECRET_KEY: 'k'.repeat(32), SECONDS: '1' });
+      example = await startExampleProvider({ SECRET_KEY, SECONDS: '1' });
       second = await startStack({
-        generator: {
-          kind: 'http',
-          url: example.url,
-          secretKey: 'k'.repeat(32),
-          algorithm: 'HS256',
-          maxResponseBytes: 100_000,
-        },
+        generator: httpConfig(example.url),
       });
     });
     after(async () => {

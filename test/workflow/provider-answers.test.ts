@@ -9,7 +9,8 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { Failure } from '../../src/activities/classify.ts';
 import type { GeneratorConfig } from '../../src/config.ts';
 import { workflowId } from '../../src/contract/names.ts';
-import { API_KEY, answerWith, good, googleError, MODEL, startGeminiServer, USAGE } from '../support/gemini-server.ts';
+import { answerWith, good, googleError, MODEL, startGeminiServer, USAGE } from '../support/gemini-server.ts';
+import { geminiConfig, httpConfig } from '../support/provider-config.ts';
 import { startScriptedServer, type Answer } from '../support/scripted-server.ts';
 import { FAST_RETRY, processInput, startStack, type TestStack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -150,20 +151,7 @@ interface Provider {
 async function gemini(): Promise<Provider> {
   const server = await startGeminiServer();
   return {
-    config: {
-      kind: 'gemini',
-      apiKey: API_KEY,
-      project: '',
-      location: 'us-central1',
-      model: MODEL,
-      baseUrl: server.url,
-      temperature: 0.7,
-      maxOutputTokens: 1_000,
-      safety: 'medium',
-      inputPrice: 1,
-      outputPrice: 10,
-      maxResponseBytes: 1_000_000,
-    },
+    config: geminiConfig(server.url, { inputPrice: 1, outputPrice: 10, maxResponseBytes: 1_000_000 }),
     script: (input, answers) => void server.steps.set(input.request.topic, answers),
     calls: (input) => server.calls(input.request.topic),
     stop: () => server.stop(),
@@ -182,13 +170,7 @@ async function http(): Promise<Provider> {
     return answers[Math.min(call, answers.length - 1)] ?? { status: 599 };
   });
   return {
-    config: {
-      kind: 'http',
-      url: `${server.url}/generate`,
-      secretKey: 'k'.repeat(32),
-      algorithm: 'HS256',
-      maxResponseBytes: 1_080_000,
-    },
+    config: httpConfig(`${server.url}/generate`, { maxResponseBytes: 1_080_000 }),
     script: (input, answers) => void steps.set(input.request.rowId, answers),
     calls: (input) => calls.get(input.request.rowId) ?? 0,
     stop: () => server.stop(),

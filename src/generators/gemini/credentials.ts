@@ -2,7 +2,7 @@
 import { GoogleAuth, type AuthClient } from 'google-auth-library';
 import { abortable } from '../abortable.ts';
 import { GeneratorError } from '../generator.ts';
-import { isUnreachable } from '../network-errors.ts';
+import { codeOf, isUnreachable } from '../network-errors.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/cloud-platform';
 const HOW = 'give the service account roles/aiplatform.user, or run: gcloud auth application-default login';
@@ -51,11 +51,6 @@ function meaningOf(error: unknown): GeneratorError {
   if (isAway) return new GeneratorError('unavailable', 'no_token', words, { cause: error });
   const kind = status === null ? 'no_credentials' : 'credentials_refused';
   return new GeneratorError('configuration', kind, `${words}; ${HOW}`, { cause: error });
-}
-
-function codeOf(error: unknown): string | null {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return null;
-  return typeof error.code === 'string' ? error.code : null;
 }
 
 function statusOf(error: unknown): number | null {
