@@ -51,6 +51,7 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
     ...fieldsOf(delivery, parsed),
     ...traceFields(deps.config.log.project, traceparentOf(delivery.attributes)),
   });
+  log.debug('message pulled');
   const progress: Progress = { letterSent: false, problem: '' };
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await oneTry(delivery, parsed, progress, deps, signal, log);

@@ -227,6 +227,8 @@ describe('processes', () => {
       temporal.stall();
       const earlier = temporal.swallowedBytes();
       const messageId = await d.publish(requestFields('pending-at-sigterm'));
+      // Bytes alone are no proof: the poll for letters, which begins with the bridge, is as large as a start.
+      await bridge.says({ message: 'message pulled', messageId });
       // A start is about 800 bytes; a ping of the idle connection is 17.
       await waitFor('the start on its way', () => temporal.swallowedBytes() > earlier + 400);
       const { code, tookMs } = await terminate(bridge);
