@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { GENERATION_FAILURE, MAX_RESULT_BYTES } from '../contract/generation-failure.ts';
 import { MEDIA, type GenerateInput, type GenerationResult, type Usage } from '../contract/workflow-io.ts';
+import { faultPoint } from '../fault-points.ts';
 import { GeneratorError } from '../generators/generator.ts';
 import { startGeneration } from './content-requests.ts';
 import { failure, refuseUnlessOurs } from './generation-failed.ts';
@@ -10,7 +11,9 @@ import { storable } from './storable.ts';
 
 export async function generateContent(deps: ProviderDeps, input: GenerateInput): Promise<GenerationResult> {
   refuseUnlessOurs(await startGeneration(deps.database, input, input.failures));
+  await faultPoint('worker.generating', input.rowId);
   const answer = await callProvider(deps, input, (context) => deps.generator.generate(input.request, context));
+  await faultPoint('worker.generated', input.rowId);
   const result = await sound(deps, input, answer);
   const bytes = Buffer.byteLength(JSON.stringify(result));
   if (bytes > MAX_RESULT_BYTES) {

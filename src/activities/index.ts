@@ -2,6 +2,7 @@
 import { ApplicationFailure } from '@temporalio/activity';
 import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
 import type { WorkerActivities } from '../contract/workflow-io.ts';
+import { faultPoint, type FaultPoint } from '../fault-points.ts';
 import {
   cancelRequest,
   completeRequest,
@@ -21,22 +22,37 @@ export interface ActivityDeps extends MediaDeps {
 export function createActivities(deps: ActivityDeps): WorkerActivities {
   const { database } = deps;
   return {
-    recordRequest: (input) => rowWrite(() => recordRequest(database, input)),
-    generateContent: (input) => rowWrite(() => generateContent(deps, input)),
-    storeScript: (input) => rowWrite(() => storeScript(database, input)),
-    startMedium: (input) => rowWrite(() => startMedium(deps, input)),
-    awaitMedium: (input) => rowWrite(() => awaitMedium(deps, input)),
-    completeRequest: (input) => rowWrite(() => completeRequest(database, input)),
-    failRequest: (input) => rowWrite(() => failRequest(database, input)),
-    cancelRequest: (input) => rowWrite(() => cancelRequest(database, input)),
-    rejectRequest: (input) => rowWrite(() => rejectRequest(database, input)),
+    recordRequest: (input) => rowWrite(input.rowId, () => recordRequest(database, input), { after: 'worker.recorded' }),
+    generateContent: (input) => rowWrite(input.rowId, () => generateContent(deps, input)),
+    storeScript: (input) =>
+      rowWrite(input.rowId, () => storeScript(database, input), { after: 'worker.script-stored' }),
+    startMedium: (input) => rowWrite(input.rowId, () => startMedium(deps, input)),
+    awaitMedium: (input) => rowWrite(input.rowId, () => awaitMedium(deps, input)),
+    completeRequest: (input) =>
+      rowWrite(input.rowId, () => completeRequest(database, input), {
+        before: 'worker.completing',
+        after: 'worker.completed',
+      }),
+    failRequest: (input) =>
+      rowWrite(input.rowId, () => failRequest(database, input), { before: 'worker.failing', after: 'worker.failed' }),
+    cancelRequest: (input) =>
+      rowWrite(input.rowId, () => cancelRequest(database, input), { after: 'worker.cancelled' }),
+    rejectRequest: (input) =>
+      rowWrite(input.messageId, () => rejectRequest(database, input), { after: 'worker.rejected' }),
   };
 }
 
 /** What PostgreSQL refuses for good ends the activity; everything else about the database is retried. */
-async function rowWrite<T>(write: () => Promise<T>): Promise<T> {
+async function rowWrite<T>(
+  key: string,
+  write: () => Promise<T>,
+  { before, after }: { readonly before?: FaultPoint; readonly after?: FaultPoint } = {},
+): Promise<T> {
   try {
-    return await write();
+    if (before !== undefined) await faultPoint(before, key);
+    const result = await write();
+    if (after !== undefined) await faultPoint(after, key);
+    return result;
   } catch (error) {
     if (!(error instanceof DatabaseError)) throw error;
     if (!error.permanent) throw ApplicationFailure.retryable(error.message, GENERATION_FAILURE.database);

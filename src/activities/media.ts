@@ -11,6 +11,7 @@ import type {
   StartMediumInput,
 } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
+import { faultPoint } from '../fault-points.ts';
 import { GeneratorError, PROVIDER_MOVED, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
 import { classify } from './classify.ts';
 import { markMedium, startMediumStage, storeMedium } from './content-requests.ts';
@@ -38,6 +39,7 @@ export async function startMedium(deps: MediaDeps, input: StartMediumInput): Pro
   const answer = await callProvider(deps, input, (context) =>
     media.start(input.medium, input.request, scriptText, context),
   );
+  await faultPoint('worker.medium-answered', input.rowId);
   if (answer.kind === 'made') return { kind: 'made', made: await keep(deps, input, answer.made) };
   await mark(deps, input, answer.progress);
   return {
@@ -50,6 +52,7 @@ export async function startMedium(deps: MediaDeps, input: StartMediumInput): Pro
 
 export async function awaitMedium(deps: MediaDeps, input: AwaitMediumInput): Promise<MadeMedium> {
   const answer = await look(deps, mediaOf(deps), input);
+  if (answer.kind === 'made') await faultPoint('worker.medium-answered', input.rowId);
   if (answer.kind === 'made') return keep(deps, input, answer.made);
   await mark(deps, input, answer.progress);
   throw again(GENERATION_FAILURE.mediaPending, `the provider still makes the ${input.medium}`, answer.retryAfterMs);

@@ -1,5 +1,6 @@
 /** Acks in batches, each awaited: an ack that failed is known, counted, and tried again while the lease lasts. */
 import type { Logger } from 'pino';
+import { faultPoint } from '../fault-points.ts';
 import { backoffMs } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import { CODE, codeOf, describeError } from './grpc.ts';
@@ -69,6 +70,7 @@ export class Acks {
   async #acknowledge(ackIds: string[]): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
+        await faultPoint('bridge.acking');
         await this.#api.acknowledge(
           { subscription: this.#subscription, ackIds },
           { timeout: CALL_TIMEOUT_MS, retry: null },

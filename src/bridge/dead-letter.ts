@@ -3,6 +3,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { Logger } from 'pino';
 import { deadLetterAttributes } from '../contract/dead-letter.ts';
 import type { BridgeActivities, DeadLetter } from '../contract/workflow-io.ts';
+import { faultPoint } from '../fault-points.ts';
 import { within, type Clock } from './clock.ts';
 import { classifyPubsub, CODE, codeOf, describeError, type Trouble } from './grpc.ts';
 
@@ -67,6 +68,7 @@ export function createBridgeActivities(
           case 'published':
             onPublished(letter.reason);
             log.info({ ...fields, letterId: result.letterId }, 'dead letter of a run published');
+            await faultPoint('bridge.run-letter-published', letter.message.messageId);
             return result.letterId;
           case 'unpublishable':
             log.error({ ...fields, error: result.error }, 'dead letter of a run refused as too large');

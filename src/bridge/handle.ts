@@ -7,6 +7,7 @@ import { parse, type ParsedMessage } from '../contract/message.ts';
 import { workflowId } from '../contract/names.ts';
 import { traceparentOf } from '../contract/source-message.ts';
 import type { DeadLetter } from '../contract/workflow-io.ts';
+import { faultPoint } from '../fault-points.ts';
 import { traceFields } from '../log.ts';
 import { backoffMs } from './breaker.ts';
 import type { Clock } from './clock.ts';
@@ -46,6 +47,7 @@ interface Progress {
 
 /** Resolves when nothing more is to be done here. `signal` ends the waiting, not a call that is under way. */
 export async function handle(delivery: Delivery, deps: HandleDeps, signal: AbortSignal): Promise<End> {
+  await faultPoint('bridge.pulled', delivery.messageId, ...Object.values(delivery.attributes));
   const parsed = parse(delivery.data, delivery.attributes);
   const log = deps.log.child({
     ...fieldsOf(delivery, parsed),
@@ -96,7 +98,9 @@ async function oneTry(
     if (identity === null) return 'invalid-anonymous';
     const input = { lookup: identity, code, detail, messageId: delivery.messageId };
     const rejected = await gated('temporal', progress, deps, signal, () => deps.starter.reject(input, correlationId));
-    return typeof rejected === 'string' ? rejected : 'invalid-identified';
+    if (typeof rejected === 'string') return rejected;
+    await faultPoint('bridge.rejection-started', delivery.messageId);
+    return 'invalid-identified';
   }
 
   const { request, contentHash, body } = parsed;
@@ -107,6 +111,7 @@ async function oneTry(
     case 'started':
       deps.counters.started += 1;
       log.info({ runId: result.runId }, 'run started');
+      await faultPoint('bridge.started', delivery.messageId);
       return 'started';
     case 'duplicate':
       deps.counters.duplicate += 1;
@@ -187,6 +192,7 @@ async function sendLetter(
   progress.letterSent = true;
   countLetter(deps.counters, letter.reason);
   log.warn({ reason: letter.reason, detail: letter.detail, letterId: result.letterId }, 'dead letter published');
+  await faultPoint('bridge.letter-published', delivery.messageId);
   return 'sent';
 }
 

@@ -185,7 +185,11 @@ export async function startDeployment(): Promise<Deployment> {
       await started.says({ message: 'worker polls' });
       return started;
     },
-    bridge: (args, more = {}) => keep(startProcess(source('bridge/main.ts'), args, { ...env, ...more })),
+    bridge: (args, more = {}) => {
+      // Fault points can be armed in src/dev only.
+      const file = more['DEV_FAULTS'] === undefined ? 'bridge/main.ts' : 'dev/bridge.ts';
+      return keep(startProcess(source(file), args, { ...env, ...more }));
+    },
     stop: async () => {
       await Promise.all(running.map((each) => each.stop()));
       await watch.close();

@@ -68,6 +68,7 @@ const ROOT_FILES = [
   'config.ts',
   'config-generator.ts',
   'config-reader.ts',
+  'fault-points.ts',
   'log.ts',
   'health.ts',
   'settings.ts',
@@ -85,11 +86,11 @@ const RULES: Readonly<Record<string, Rule>> = {
     notPackages: /^(pg|@google-cloud\/pubsub|@temporalio\/.*)$/,
   },
   activities: {
-    values: ['contract', 'generators'],
+    values: ['contract', 'generators', 'fault-points.ts'],
     types: ['log.ts', 'config.ts'],
     notPackages: /^@google-cloud\/pubsub/,
   },
-  bridge: { values: ['contract', 'log.ts'], types: ['config.ts', 'health.ts'], notPackages: /^pg$/ },
+  bridge: { values: ['contract', 'fault-points.ts', 'log.ts'], types: ['config.ts', 'health.ts'], notPackages: /^pg$/ },
   worker: {
     values: ['contract', 'activities', 'generators', ...ROOT_FILES],
     types: ['workflows'],
@@ -107,6 +108,9 @@ const RULES: Readonly<Record<string, Rule>> = {
 };
 
 const isMain = (path: string): boolean => path.endsWith('/main.ts');
+
+/** A main, or the process that it runs: where the parts are put together. */
+const composes = (path: string): boolean => isMain(path) || path.endsWith('/process.ts');
 
 /** src/bridge/pull.ts -> bridge; src/log.ts -> ''. */
 function folderOf(path: string): string {
@@ -136,7 +140,7 @@ function faultOf({ from, to, typeOnly }: Import, rule: Rule): string | null {
   const folder = folderOf(to);
   if (folder === folderOf(from) && folder !== '') return null;
   if (folder === 'dev') return 'nothing that is deployed may need the embedded stack';
-  if (isMain(from)) return null;
+  if (composes(from)) return null;
   const target = folder === '' ? to.slice('src/'.length) : folder;
   if (rule.values.includes(target)) return null;
   if (rule.types?.includes(target) !== true) return 'against the rules of its folder';
@@ -183,6 +187,11 @@ function spelled(path: string, text: string): string[] {
   visit(parse(path, text));
   return found;
 }
+
+const armed = (sources: Sources): string[] =>
+  [...sources].flatMap(([path, text]) =>
+    path !== 'src/fault-points.ts' && text.includes('armFaultPoints') ? [path] : [],
+  );
 
 const homeless = (paths: Iterable<string>): string[] =>
   [...paths].filter((path) => /(^|\/)(utils?|helpers?|common|misc|shared)(\/|\.ts$)/.test(path));
@@ -278,6 +287,15 @@ describe('structure', () => {
     assert.equal(spelled('x.ts', `const a = '${NAMES.topic}';`).length, 1);
     assert.equal(spelled('x.ts', `const a = \`projects/\${p}/topics/${NAMES.deadLetterTopic}\`;`).length, 1);
     assert.deepEqual(spelled('x.ts', `const a = '${NAMES.topic}-other'; // ${NAMES.job}`), []);
+  });
+
+  it('fault points are armed by src/dev only: nothing that is deployed can be told to fail', () => {
+    assert.deepEqual(armed(sources), ['src/dev/faults.ts']);
+  });
+
+  it('the twin: arming is found wherever it is', () => {
+    const text = "import { armFaultPoints } from '../fault-points.ts'; armFaultPoints(hook);";
+    assert.deepEqual(armed(new Map([['src/bridge/x.ts', text]])), ['src/bridge/x.ts']);
   });
 
   it('no folder or file is called by what it is not', () => {
