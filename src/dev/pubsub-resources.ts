@@ -22,7 +22,11 @@ export async function createPubsubResources(pubsub: PubSub, names: PubsubNames):
     messageRetentionDuration: retention,
     // Never: a policy without a ttl.
     expirationPolicy: {},
-    retryPolicy: { minimumBackoff: { seconds: 10 }, maximumBackoff: { seconds: 600 } },
+    // With one the emulator (0.8.20) hands no message out again after the third lease that ran out: 5 of 5 were gone for 80 s
+    // and more, and came back every 10 s without.
+    ...(pubsub.isEmulator
+      ? {}
+      : { retryPolicy: { minimumBackoff: { seconds: 10 }, maximumBackoff: { seconds: 600 } } }),
     // The backstop only: what is known to be dead leaves with a reason, at its first delivery.
     deadLetterPolicy: {
       deadLetterTopic: `projects/${projectId ?? pubsub.projectId}/topics/${names.deadLetterTopic}`,

@@ -1,0 +1,357 @@
+/** One run: publish, break, mend, wait until all is quiet, and compare. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Message } from '@google-cloud/pubsub';
+import { WorkflowNotFoundError } from '@temporalio/client';
+import { workflowId } from '../../src/contract/names.ts';
+import { keepEvidence } from './evidence.ts';
+import {
+  deliveries,
+  eventFacts,
+  lateWrites,
+  openWorkflows,
+  rowFacts,
+  unackedMessages,
+  type Facts,
+  type LetterFact,
+  type RowFact,
+} from './facts.ts';
+import type { Chaos, Fault } from './faults.ts';
+import { grouped } from './grouped.ts';
+import { Log } from './history.ts';
+import { compare, type Violation } from './ledger.ts';
+import { makePlan, type Plan, type PlannedRequest } from './mix.ts';
+import { seeded } from './random.ts';
+import { startWorld, type World } from './world.ts';
+
+export interface RunOptions {
+  readonly messages: number;
+  readonly seed: number;
+  /** Chosen from at random; none = a calm run. */
+  readonly faults: readonly Fault[];
+  /** Logs and evidence. */
+  readonly folder: string;
+  readonly root?: string;
+  readonly say: (line: string) => void;
+  /** How many requests may be under way; publishing waits meanwhile. */
+  readonly openLimit?: number;
+  /** When nothing changes for so long, nothing will. */
+  readonly patienceMs?: number;
+  /** Ends it: processes and servers are stopped, and it rejects. */
+  readonly signal?: AbortSignal;
+}
+
+export interface Outcome {
+  readonly messages: number;
+  readonly requests: number;
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  readonly faults: Readonly<Record<string, number>>;
+  readonly touches: Readonly<Record<string, number>>;
+  readonly rows: Readonly<Record<string, number>>;
+  readonly letters: number;
+  readonly letterCopies: number;
+  readonly mostDeliveries: number;
+  readonly paidAgain: number;
+  /** From the end of the faults until every request had ended. */
+  readonly recoverySeconds: number;
+  readonly seconds: number;
+  readonly peakRssMib: Readonly<Record<'bridge' | 'worker', number>>;
+}
+
+const TERMINAL = ['completed', 'failed', 'cancelled'];
+/** Letters of these the operator sends again as soon as they come, when their cause is mended. */
+const REPLAYED = ['attempts_exhausted', 'generation_failed', 'content_blocked'];
+/** Calm between two faults. */
+const PAUSE_MS = [1_000, 5_000] as const;
+const AT_ONCE = 2;
+
+export async function runChaos(options: RunOptions): Promise<Outcome> {
+  const startedAt = Date.now();
+  const random = seeded(options.seed);
+  const plan = makePlan(options.messages, random, `s${String(options.seed)}`);
+  const world = await startWorld({
+    folder: options.folder,
+    ...(options.root === undefined ? {} : { root: options.root }),
+  });
+  const interrupted = new Promise<never>((_, reject) => {
+    options.signal?.addEventListener('abort', () =>
+      reject(new Error('interrupted', { cause: options.signal?.reason })),
+    );
+  });
+  try {
+    return await Promise.race([new Run(options, plan, world, startedAt).run(), interrupted]);
+  } finally {
+    await Promise.all([...world.bridges, ...world.workers, world.drain].map((each) => each.stop()));
+    await world.stop();
+  }
+}
+
+class Run {
+  readonly #options: RunOptions;
+  readonly #plan: Plan;
+  readonly #world: World;
+  readonly #startedAt: number;
+  readonly #log = new Log();
+  readonly #letters: LetterFact[] = [];
+  /** Message id -> index. */
+  readonly #published = new Map<string, number>();
+  readonly #publishedRequests: PlannedRequest[] = [];
+  readonly #healing = new AbortController();
+  readonly #remedied = new Set<object>();
+  #gaveUp = false;
+  #lettersTaken: Promise<unknown> = Promise.resolve();
+
+  constructor(options: RunOptions, plan: Plan, world: World, startedAt: number) {
+    this.#options = options;
+    this.#plan = plan;
+    this.#world = world;
+    this.#startedAt = startedAt;
+  }
+
+  async run(): Promise<Outcome> {
+    const { say } = this.#options;
+    const { bridges, workers, provider } = this.#world;
+    for (const request of this.#plan.requests) provider.expect(request);
+    await this.#makeApiRows();
+    const letters = this.#world.pubsub.subscription(this.#world.names.deadLetterSubscription);
+    letters.on('message', (message: Message) => this.#takeLetter(message));
+    for (const each of [...bridges, ...workers]) each.start();
+
+    const breaking = this.#breakThings();
+    await this.#publishAll();
+    say(`${this.#since()} published ${String(this.#published.size)} messages`);
+    await this.#until((left) => left <= Math.max(5, this.#plan.requests.length * 0.03));
+    this.#healing.abort();
+    await breaking;
+    const healedAt = Date.now();
+    say(`${this.#since()} faults end after ${String(this.#log.faults.length)}`);
+    await this.#until((left) => left === 0);
+    const recoverySeconds = Math.round((Date.now() - healedAt) / 100) / 10;
+    say(`${this.#since()} all has ended, ${String(recoverySeconds)} s after the faults`);
+    await this.#lettersTaken;
+
+    await Promise.all(bridges.map((bridge) => bridge.stop()));
+    const drained = await this.#world.drain.once();
+    say(`${this.#since()} the last bridge has drained: exit ${String(drained)}`);
+    await this.#until((left) => left === 0);
+    await Promise.all(workers.map((worker) => worker.stop()));
+    await letters.close();
+    return this.#conclude(recoverySeconds);
+  }
+
+  async #makeApiRows(): Promise<void> {
+    const rows = this.#plan.requests.filter(({ apiRow }) => apiRow !== null);
+    for (const { rowId, correlationId, apiRow } of rows) {
+      await this.#world.query(
+        `insert into content_requests (id, correlation_id, student_id, topic, grade_level) values ($1, $2, $3, $4, $5)`,
+        [rowId, correlationId, `student-${correlationId}`, apiRow?.topic, apiRow?.gradeLevel],
+      );
+    }
+  }
+
+  async #publish(index: number, body: Buffer): Promise<void> {
+    const topic = this.#world.pubsub.topic(this.#world.names.topic);
+    const id = await topic.publishMessage({ data: body, attributes: { chaos_index: String(index) } });
+    this.#published.set(id, index);
+  }
+
+  async #publishAll(): Promise<void> {
+    const { openLimit = 400 } = this.#options;
+    const { messages } = this.#plan;
+    for (let at = 0; at < messages.length; at += 50) {
+      const batch = messages.slice(at, at + 50);
+      await Promise.all(batch.map(({ message }) => this.#publish(message.index, message.body)));
+      for (const { request } of batch) {
+        if (!this.#publishedRequests.includes(request)) this.#publishedRequests.push(request);
+      }
+      if ((at / 50) % 20 === 19) this.#options.say(`${this.#since()} ${String(at + batch.length)} published`);
+      await this.#until((left) => left <= openLimit);
+    }
+  }
+
+  async #publishAgain(request: PlannedRequest, content?: string): Promise<void> {
+    const message = request.messages.find((one) => content === undefined || one.content === content);
+    if (message === undefined || request.rowId === null) return;
+    this.#log.touch(request.rowId, 'published again');
+    await this.#publish(message.index, message.body);
+  }
+
+  #takeLetter(message: Message): void {
+    const { attributes, data } = message;
+    const index = attributes['chaos_index'] === undefined ? null : Number(attributes['chaos_index']);
+    const reason = attributes['dlq_reason'] ?? 'native';
+    this.#letters.push({ index, reason, dlqId: attributes['dlq_id'] ?? message.id, body: data, at: Date.now() });
+    message.ack();
+    if (index === null || !REPLAYED.includes(reason) || index % 10 >= 4) return;
+    const request = this.#plan.requests.find(({ messages }) => messages.some((one) => one.index === index));
+    if (request?.rowId == null) return;
+    // Once: the provider works from now on.
+    if (this.#log.touches.some(({ rowId, what }) => rowId === request.rowId && what === 'letter replayed')) return;
+    this.#world.provider.heal(request.rowId);
+    this.#log.touch(request.rowId, 'letter replayed');
+    this.#lettersTaken = Promise.all([this.#lettersTaken, this.#publish(index, data)]);
+  }
+
+  async #breakThings(): Promise<void> {
+    const { faults, seed } = this.#options;
+    const random = seeded(seed + 1);
+    const chaos: Chaos = {
+      world: this.#world,
+      log: this.#log,
+      random,
+      signal: this.#healing.signal,
+      published: () => this.#publishedRequests,
+      publishAgain: (request) => this.#publishAgain(request),
+    };
+    const held = new Set<Fault['on']>();
+    const one = async (): Promise<void> => {
+      while (!chaos.signal.aborted && faults.length > 0) {
+        await sleep(random.int(...PAUSE_MS), undefined, { signal: chaos.signal }).catch(() => undefined);
+        const free = faults.filter(({ on }) => !held.has(on));
+        if (chaos.signal.aborted || free.length === 0) continue;
+        const fault = random.weighted(free);
+        held.add(fault.on);
+        try {
+          await fault.run(chaos);
+        } finally {
+          held.delete(fault.on);
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, one));
+  }
+
+  /** Waits until so many requests have not ended; gives up when nothing changes any more. */
+  async #until(enough: (left: number) => boolean): Promise<void> {
+    const { patienceMs = 90_000, say } = this.#options;
+    let seen = '';
+    let changedAt = Date.now();
+    for (;;) {
+      await this.#remedyTerminated();
+      const left = await this.#left();
+      if (enough(left.length) || this.#gaveUp) return;
+      const state = `${String(this.#published.size)} ${left.map(({ correlationId }) => correlationId).join()}`;
+      if (state !== seen) {
+        seen = state;
+        changedAt = Date.now();
+      } else if (Date.now() - changedAt > patienceMs) {
+        say(`${this.#since()} nothing has changed for ${String(patienceMs / 1_000)} s; ${String(left.length)} left`);
+        for (const one of left.slice(0, 5)) say(`       ${one.correlationId} (${one.kind}) ${String(one.rowId)}`);
+        this.#gaveUp = true;
+        return;
+      }
+      await sleep(500);
+    }
+  }
+
+  /** Requests that are published and have not ended. */
+  async #left(): Promise<PlannedRequest[]> {
+    const rows = await this.#world.query(
+      `select id, status::text as status, topic from content_requests where status::text = any($1)`,
+      [TERMINAL],
+    );
+    const ended = new Map(rows.map((row) => [String(row['id']), row]));
+    const lettered = new Set(this.#letters.map(({ index }) => index));
+    const replayed = new Set(
+      this.#log.touches.flatMap(({ rowId, what }) => (what === 'letter replayed' ? [rowId] : [])),
+    );
+    return this.#publishedRequests.filter(({ rowId, ends, messages }) => {
+      const row = rowId === null ? undefined : ended.get(rowId);
+      if (ends.statuses.length > 0 && row === undefined) return true;
+      if (rowId !== null && replayed.has(rowId) && row?.['status'] === 'failed') return true;
+      if (ends.letter === null || row?.['status'] === 'cancelled') return false;
+      if (ends.letter === 'conflicting_duplicate') {
+        const published = new Set(this.#published.values());
+        return (
+          messages.every(({ index }) => published.has(index)) && !messages.some(({ index }) => lettered.has(index))
+        );
+      }
+      return !messages.every(({ index }) => lettered.has(index));
+    });
+  }
+
+  /** What the documentation tells an operator to do: a terminated run runs no code, so its message is published again. */
+  async #remedyTerminated(): Promise<void> {
+    for (const touch of this.#log.touches) {
+      if (touch.what !== 'terminated' || this.#remedied.has(touch)) continue;
+      const request = this.#plan.requests.find(({ rowId }) => rowId === touch.rowId);
+      if (request === undefined) continue;
+      const state = await this.#world.temporal.workflow
+        .getHandle(workflowId.process(touch.rowId))
+        .describe()
+        .catch((error: unknown) => (error instanceof WorkflowNotFoundError ? null : undefined));
+      // Temporal is away; or the order is under way still.
+      if (state === undefined) return;
+      if (state?.status.name === 'RUNNING' && Date.now() - touch.at < 10_000) continue;
+      this.#remedied.add(touch);
+      if (state?.status.name !== 'TERMINATED') continue;
+      const [row] = await this.#world.query(
+        'select status::text as status, topic from content_requests where id = $1',
+        [touch.rowId],
+      );
+      if (row !== undefined && TERMINAL.includes(String(row['status']))) continue;
+      const content = request.messages.find(({ body }) => body.includes(JSON.stringify(row?.['topic'] ?? '')))?.content;
+      await this.#publishAgain(request, content);
+    }
+  }
+
+  async #conclude(recoverySeconds: number): Promise<Outcome> {
+    const world = this.#world;
+    const everybody = [...world.bridges, ...world.workers, world.drain];
+    const facts: Facts = {
+      rows: await rowFacts(world),
+      events: await eventFacts(world),
+      lateWrites: await lateWrites(world),
+      letters: this.#letters,
+      openWorkflows: await openWorkflows(world),
+      unacked: await unackedMessages(world),
+      lettersLeft: 0,
+      deliveries: await deliveries([...world.bridges, world.drain].map(({ logFile }) => logFile)),
+      calls: world.provider.calls,
+      exits: everybody.flatMap(({ exits }) => exits),
+    };
+    const violations = compare({
+      requests: this.#plan.requests,
+      published: this.#published,
+      facts,
+      faults: this.#log.faults,
+      touches: this.#log.touches,
+    });
+    if (violations.length > 0) {
+      await keepEvidence(world, { violations, facts, log: this.#log, requests: this.#plan.requests });
+    }
+    const ids = new Set(this.#letters.map(({ dlqId }) => dlqId));
+    const paid = grouped(
+      world.provider.calls.filter(({ stage, status }) => stage === 'script' && status === 200),
+      ({ rowId }) => rowId,
+    );
+    const peak = (role: 'bridge' | 'worker'): number =>
+      Math.round(Math.max(...everybody.filter((each) => each.role === role).map((each) => each.peakRssKib)) / 1_024);
+    return {
+      messages: this.#plan.messages.length,
+      requests: this.#plan.requests.length,
+      seed: this.#options.seed,
+      violations,
+      faults: countBy(this.#log.faults, ({ name }) => name),
+      touches: countBy(this.#log.touches, ({ what }) => what),
+      rows: countBy([...facts.rows.values()], (row: RowFact) => row.status),
+      letters: ids.size,
+      letterCopies: this.#letters.length - ids.size,
+      mostDeliveries: Math.max(0, ...facts.deliveries.values()),
+      paidAgain: [...paid.values()].reduce((sum, calls) => sum + calls.length - 1, 0),
+      recoverySeconds,
+      seconds: Math.round((Date.now() - this.#startedAt) / 1_000),
+      peakRssMib: { bridge: peak('bridge'), worker: peak('worker') },
+    };
+  }
+
+  #since(): string {
+    return `${String(Math.round((Date.now() - this.#startedAt) / 1_000)).padStart(4)} s`;
+  }
+}
+
+function countBy<T>(items: readonly T[], by: (item: T) => string): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const item of items) counts[by(item)] = (counts[by(item)] ?? 0) + 1;
+  return counts;
+}
