@@ -243,6 +243,7 @@ export function failRequest(database: Database, input: FailInput): Promise<Fence
       run_id: input.runId,
       ...(input.spent === undefined ? {} : { usage: input.spent }),
     },
+    at: input.failedAt ?? null,
   };
   return fenced(database, input, sql.failRequest(input.rowId, input.ownerToken, failure, input.failures), 'failed');
 }

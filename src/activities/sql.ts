@@ -300,6 +300,8 @@ export interface RowFailure {
   readonly stage: string;
   readonly message: string;
   readonly details: Readonly<Record<string, unknown>>;
+  /** When it was decided; null = now. */
+  readonly at: string | null;
 }
 
 export const failRequest = (rowId: string, ownerToken: string, failure: RowFailure, failures: number): Statement => ({
@@ -308,7 +310,7 @@ export const failRequest = (rowId: string, ownerToken: string, failure: RowFailu
   text: `
     update content_requests
     set status = 'failed',
-        failed_at = now(),
+        failed_at = coalesce($8::timestamptz, now()),
         error_stage = $3,
         error_message = $4,
         error_details = $5::jsonb,
@@ -317,7 +319,16 @@ export const failRequest = (rowId: string, ownerToken: string, failure: RowFailu
       and owner_token = $2
       and status::text = any($7)
     returning id`,
-  values: [rowId, ownerToken, failure.stage, failure.message, JSON.stringify(failure.details), failures, OPEN_STATUSES],
+  values: [
+    rowId,
+    ownerToken,
+    failure.stage,
+    failure.message,
+    JSON.stringify(failure.details),
+    failures,
+    OPEN_STATUSES,
+    failure.at,
+  ],
 });
 
 export const cancelRequest = (rowId: string, ownerToken: string): Statement => ({
@@ -351,7 +362,7 @@ const rejectSet = `
         error_details = $4::jsonb`;
 
 /** Only a row that no run has ever owned: a poison message must not fail a request that is under way. */
-export const rejectRequestById = (rowId: string, failure: RowFailure): Statement => ({
+export const rejectRequestById = (rowId: string, failure: Omit<RowFailure, 'at'>): Statement => ({
   name: 'reject_request_by_id',
   index: PRIMARY_KEY,
   text: `
@@ -363,7 +374,7 @@ export const rejectRequestById = (rowId: string, failure: RowFailure): Statement
   values: [rowId, failure.stage, failure.message, JSON.stringify(failure.details)],
 });
 
-export const rejectRequestByCorrelation = (correlationId: string, failure: RowFailure): Statement => ({
+export const rejectRequestByCorrelation = (correlationId: string, failure: Omit<RowFailure, 'at'>): Statement => ({
   name: 'reject_request_by_correlation',
   index: CORRELATION_KEY,
   text: `

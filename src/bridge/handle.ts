@@ -39,6 +39,9 @@ export type End =
   | { readonly kind: 'leave' }
   | { readonly kind: 'misconfigured'; readonly problem: string };
 
+/** About 8 s: row and end of a run that fails take milliseconds where the database answers. */
+const TRIES_BESIDE_A_FAILING_RUN = 6;
+
 /** What is found out about a message survives its retries: no letter is sent twice within one delivery. */
 interface Progress {
   letterSent: boolean;
@@ -67,7 +70,9 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
         deps.onVerdict(parsed.kind === 'rejection');
         log.debug({ outcome }, 'message settled');
         return { kind: 'ack' };
+      case 'keep-then-give-back':
       case 'keep':
+        if (outcome === 'run-is-failing' && attempt >= TRIES_BESIDE_A_FAILING_RUN) return { kind: 'give-back' };
         log.warn({ outcome, attempt, error: progress.problem }, 'message kept; will try again');
         await deps.clock.sleep(backoffMs(attempt, deps.random), signal);
         continue;
@@ -117,6 +122,9 @@ async function oneTry(
       deps.counters.duplicate += 1;
       log.info({ runId: result.runId }, 'duplicate: the run exists with the same content');
       return 'duplicate';
+    case 'failing':
+      progress.problem = `run ${result.runId} has sent its letter and has not ended yet`;
+      return 'run-is-failing';
     case 'conflict': {
       const sent = await sendLetter(
         delivery,

@@ -8,6 +8,7 @@ export type Outcome =
   | 'conflict'
   | 'invalid-identified'
   | 'invalid-anonymous'
+  | 'run-is-failing'
   | 'temporal-outage'
   | 'publish-outage'
   | 'misconfigured'
@@ -18,6 +19,7 @@ export type Action =
   | 'dead-letter-then-ack'
   | 'dead-letter-and-reject-then-ack'
   | 'keep'
+  | 'keep-then-give-back'
   | 'give-back-and-exit-2'
   | 'leave-to-backstop';
 
@@ -38,6 +40,10 @@ export function settle(outcome: Outcome): Action {
     // Row "invalid …", nobody to tell.
     case 'invalid-anonymous':
       return 'dead-letter-then-ack';
+    // A letter that was published again before its run has ended: soon it can have a run of its own. Not kept for ever,
+    // for it holds a slot; given back it waits as long as it takes.
+    case 'run-is-failing':
+      return 'keep-then-give-back';
     // Row "Temporal unreachable, throttled, deadline, anything unknown".
     case 'temporal-outage':
       return 'keep';

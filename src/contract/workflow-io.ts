@@ -211,6 +211,11 @@ export interface FailInput extends Ownership {
   readonly failures: number;
   readonly workflowId: string;
   readonly runId: string;
+  /**
+   * When the failure was decided, before its letter was sent; RFC 3339, UTC. A message that was published after it is
+   * another try, however long the row could not be written. Absent in runs of before: the time of the write.
+   */
+  readonly failedAt?: string;
   /** Absent when nothing was spent in vain. */
   readonly spent?: SpentUsage;
 }

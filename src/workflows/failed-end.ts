@@ -22,6 +22,7 @@ export interface End {
 /** The letter first, in a run of its own, then the row, then this run: each outlives a loss of the next. */
 export async function endInFailure(input: ProcessInput, progress: ProgressTracker, end: End): Promise<never> {
   const { workflowId, runId, firstExecutionRunId } = workflowInfo();
+  const failedAt = new Date().toISOString();
   const row = await CancellationScope.nonCancellable(async () => {
     await sendDeadLetter(input, end);
     if (!end.rowIsOurs) return { kind: 'not-ours' } as const;
@@ -34,6 +35,7 @@ export async function endInFailure(input: ProcessInput, progress: ProgressTracke
       failures: end.attempts,
       workflowId,
       runId,
+      failedAt,
       ...(end.spent ? { spent: end.spent } : {}),
     });
   });

@@ -17,7 +17,12 @@ const CONTENT: sql.RowContent = {
   organizationId: 'school-3',
   metadata: { content_sha256: 'abc' },
 };
-const FAILURE: sql.RowFailure = { stage: 'validation', message: 'no student_id', details: { code: 'invalid_fields' } };
+const FAILURE: sql.RowFailure = {
+  stage: 'validation',
+  message: 'no student_id',
+  details: { code: 'invalid_fields' },
+  at: null,
+};
 const COMPLETION: sql.Completion = {
   scriptText: 'Once upon a time',
   videoUrl: null,
