@@ -70,7 +70,7 @@ interface Plan {
 
 const nodes = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodes)];
 
-/** `generic`: what a named prepared statement has from its sixth execution on a connection; `custom`: before. */
+/** `custom`: what is sent, for these values; `generic`: for any values, as a pooler that prepares statements itself has it. */
 type Mode = 'generic' | 'custom';
 
 describe('the plans of the statements', () => {
@@ -181,7 +181,7 @@ describe('the plans of the statements', () => {
   });
 
   it('names are unique, and short enough that PostgreSQL does not cut them', () => {
-    // node-postgres keeps prepared statements by name: two texts under one name would fail on a used connection.
+    // They stand in errors and letters: a name must tell which statement it was.
     const names = Object.values(STATEMENTS).map(({ name }) => name);
     assert.deepEqual([...new Set(names)], names);
     for (const name of names) assert.match(name, /^[a-z_]{1,63}$/);
