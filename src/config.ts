@@ -86,7 +86,8 @@ export interface WorkerConfig {
 }
 
 export interface MigrateConfig {
-  readonly database: DatabaseConfig;
+  /** Without limits on statements: a concurrent index build may take hours. */
+  readonly database: Pick<DatabaseConfig, 'url' | 'connectTimeoutMs'>;
   readonly log: LogConfig;
 }
 
@@ -221,14 +222,20 @@ export function readGeneratorConfig(env: Env): GeneratorConfig {
 
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
-  return reader.done({ database: readDatabase(reader), log: readLog(reader) });
+  return reader.done({ database: readServer(reader), log: readLog(reader) });
+}
+
+function readServer(reader: Reader): MigrateConfig['database'] {
+  return {
+    url: reader.databaseUrl('DATABASE_URL'),
+    connectTimeoutMs: reader.number('DATABASE_CONNECT_TIMEOUT_MS'),
+  };
 }
 
 function readDatabase(reader: Reader): DatabaseConfig {
   return {
-    url: reader.databaseUrl('DATABASE_URL'),
+    ...readServer(reader),
     poolSize: reader.number('DATABASE_POOL_SIZE'),
-    connectTimeoutMs: reader.number('DATABASE_CONNECT_TIMEOUT_MS'),
     statementTimeoutMs: reader.number('DATABASE_STATEMENT_TIMEOUT_MS'),
   };
 }

@@ -47,9 +47,9 @@ const RETRY = DEFAULT_RETRY_POLICY;
 // prettier-ignore
 export const SETTINGS = [
   { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. A transaction pooler will do for the worker (PgBouncer: ignore_startup_parameters = options, statement_timeout, idle_in_transaction_session_timeout, and the role set to time zone UTC); migrate needs the server itself or a session pooler.' },
-  { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: D, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
+  { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: W, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
   { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
-  { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage.' },
+  { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage. Not for migrate: an index is built for as long as it takes.' },
 
   { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ALL, requiredBy: B, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
   { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },

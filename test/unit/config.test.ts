@@ -85,7 +85,8 @@ describe('config: defaults', () => {
     assert.equal(config.shutdownGraceMs, 5_500);
     assert.equal(config.shutdownForceMs, 8_000);
     assert.equal(config.log.project, null);
-    assert.deepEqual(readMigrateConfig(WORKER), { database: config.database, log: config.log });
+    const { url, connectTimeoutMs } = config.database;
+    assert.deepEqual(readMigrateConfig(WORKER), { database: { url, connectTimeoutMs }, log: config.log });
   });
 
   it('takes blank for unset, and trims', () => {
@@ -108,6 +109,22 @@ describe('config: defaults', () => {
         assert.equal(faults(wrong).length, 1, `${setting.name}=${String(wrong)}`);
       }
       if (setting.default !== null) assert.ok(setting.default >= setting.min && setting.default <= setting.max);
+    }
+  });
+
+  it('is read by the processes that the table names, and by no other', () => {
+    const reads = { bridge: readBridgeConfig, worker: readWorkerConfig, migrate: readMigrateConfig };
+    for (const setting of SETTINGS) {
+      // A text may be anything, and the rules of each have their own tests.
+      if (setting.kind === 'text') continue;
+      const told = Object.entries(reads)
+        .filter(([, read]) =>
+          faultsOf(read, { ...BRIDGE, ...WORKER, [setting.name]: '%' })
+            .map(variableOf)
+            .includes(setting.name),
+        )
+        .map(([name]) => name);
+      assert.deepEqual(told, setting.usedBy, setting.name);
     }
   });
 
