@@ -91,6 +91,9 @@ export interface MigrateConfig {
   readonly log: LogConfig;
 }
 
+/** Tries that a single message makes within 28 s, one lease: with few messages in hand it is they that open the breaker. */
+const LONE_TRIES = 10;
+
 export function readBridgeConfig(env: Env): BridgeConfig {
   const reader = new Reader(env, 'bridge');
   const config: BridgeConfig = {
@@ -149,9 +152,23 @@ export function readBridgeConfig(env: Env): BridgeConfig {
   reader.check(
     'BRIDGE_LEASE_RENEW_MS',
     ['BRIDGE_ACK_DEADLINE_SECONDS'],
-    config.leaseRenewMs < config.ackDeadlineSeconds * 1000,
-    'is not below BRIDGE_ACK_DEADLINE_SECONDS, so leases would run out between renewals',
+    config.leaseRenewMs * 2 <= config.ackDeadlineSeconds * 1000,
+    'is above half of BRIDGE_ACK_DEADLINE_SECONDS, so one lost renewal would lose the lease',
     'set it to a third of the ack deadline',
+  );
+  reader.check(
+    'BRIDGE_START_DEADLINE_MS',
+    ['BRIDGE_ACK_DEADLINE_SECONDS'],
+    config.startDeadlineMs <= config.ackDeadlineSeconds * 1000,
+    'is above BRIDGE_ACK_DEADLINE_SECONDS, so one call could outlast the lease of its message, and another bridge would start it too',
+    "lower it, or raise the ack deadline, the subscription's as well",
+  );
+  reader.check(
+    'BRIDGE_BREAKER_THRESHOLD',
+    ['BRIDGE_CONCURRENCY'],
+    config.breakerThreshold <= Math.max(config.concurrency, LONE_TRIES),
+    `is above BRIDGE_CONCURRENCY, so an outage would not stop the pulling when every message in hand has met it`,
+    `lower it to BRIDGE_CONCURRENCY, or to ${String(LONE_TRIES)}, which may always be`,
   );
   reader.check(
     'BRIDGE_IDLE_WINDOW_MS',

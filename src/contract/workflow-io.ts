@@ -237,6 +237,9 @@ export interface WorkerActivities {
 
 // --- activity on the task queue content-dead-letter (hosted by the bridge) ---
 
+/** One try of the activity; then Temporal gives it to the next bridge, and a publish that still ends makes a second letter. */
+export const PUBLISH_LETTER_LIMIT_MS = 60_000;
+
 export interface BridgeActivities {
   /** Returns the Pub/Sub message id of the letter. */
   publishDeadLetter(input: ForwardDeadLetterInput): Promise<string>;

@@ -340,8 +340,28 @@ describe('config: rules between settings', () => {
     },
     {
       name: 'BRIDGE_LEASE_RENEW_MS',
-      bad: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '10000' },
-      good: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '9999' },
+      bad: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '5001' },
+      good: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '5000' },
+    },
+    {
+      name: 'BRIDGE_START_DEADLINE_MS',
+      bad: { BRIDGE_START_DEADLINE_MS: '30001' },
+      good: { BRIDGE_START_DEADLINE_MS: '30000' },
+    },
+    {
+      name: 'BRIDGE_BREAKER_THRESHOLD',
+      bad: { BRIDGE_BREAKER_THRESHOLD: '33' },
+      good: { BRIDGE_BREAKER_THRESHOLD: '32' },
+    },
+    {
+      name: 'BRIDGE_BREAKER_THRESHOLD',
+      bad: { BRIDGE_BREAKER_THRESHOLD: '11', BRIDGE_CONCURRENCY: '1' },
+      good: { BRIDGE_BREAKER_THRESHOLD: '10', BRIDGE_CONCURRENCY: '1' },
+    },
+    {
+      name: 'BRIDGE_PUBLISH_DEADLINE_MS',
+      bad: { BRIDGE_PUBLISH_DEADLINE_MS: '50001' },
+      good: { BRIDGE_PUBLISH_DEADLINE_MS: '50000' },
     },
     { name: 'BRIDGE_IDLE_WINDOW_MS', bad: { BRIDGE_IDLE_WINDOW_MS: '9999' }, good: { BRIDGE_IDLE_WINDOW_MS: '10000' } },
     {
