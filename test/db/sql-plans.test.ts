@@ -29,6 +29,8 @@ const COMPLETION: sql.Completion = {
 /** One statement for each function of sql.ts that makes one, under its name. */
 const STATEMENTS: Readonly<Record<string, sql.Statement>> = {
   insertRequest: sql.insertRequest({ ...CONTENT, rowId: ROW_ID.replace('77', '78') }, 'run-1'),
+  insertRequestOrFail: sql.insertRequestOrFail({ ...CONTENT, rowId: ROW_ID.replace('77', '78') }, 'run-1'),
+  findOwnKey: sql.findOwnKey('content_requests_pkey'),
   findRequestForUpdate: sql.findRequestForUpdate(ROW_ID, '2026-11-24T09:00:00.000Z'),
   findRowIdByCorrelation: sql.findRowIdByCorrelation('correlation-77'),
   takeOverRequest: sql.takeOverRequest(CONTENT, 'run-1', ['pending', 'failed']),

@@ -32,6 +32,7 @@ const ENDS: Readonly<Record<string, string>> = {
   'taken-over-after-failure': 'COMPLETED',
   cancelled: 'CANCELED',
   'row-lost': 'FAILED',
+  refused: 'FAILED',
   'content-blocked': 'FAILED',
   'media-made': 'COMPLETED',
   'media-awaited': 'COMPLETED',

@@ -359,4 +359,26 @@ describe('processContentRequest', () => {
       await stack.query(`alter table content_requests drop constraint student_fk`);
     }
   });
+
+  it('a unique key of an adopted table that another row holds is permanent, with a letter, and not tried without end', async () => {
+    const first = fresh({ student_id: 'once' });
+    await (await stack.start(processInput(first))).result();
+    await stack.query(`create unique index of_a_student on content_requests (student_id) where student_id = 'once'`);
+    try {
+      const fields = fresh({ student_id: 'once' });
+      const input = processInput(fields);
+      const failure = await failureOf(await stack.start(input));
+      assert.deepEqual([failure.type, failure.category], ['database_rejected', undefined]);
+      assert.match(failure.message, /insert_request_or_fail: 23505 .*"of_a_student"/);
+      assert.equal(await stack.row(input.request.rowId), undefined);
+      const [letter] = await waitFor('the letter', () => {
+        const found = lettersOf(fields.correlation_id);
+        return found.length > 0 && found;
+      });
+      assert.deepEqual([letter?.letter.reason, letter?.letter.stage], ['database_rejected', 'request_received']);
+      assert.equal((await stack.row(processInput(first).request.rowId))?.status, 'completed');
+    } finally {
+      await stack.query('drop index of_a_student');
+    }
+  });
 });
