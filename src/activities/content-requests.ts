@@ -173,7 +173,7 @@ async function fenced(
 }
 
 async function whyNot(database: Database, owner: Ownership, own?: Status): Promise<FencedResult> {
-  const row = await database.maybeOne<{ status: Status; owner_token: string | null }>(sql.findOwner(owner.rowId));
+  const row = await database.maybeOne<sql.Owner>(sql.findOwner(owner.rowId));
   if (row?.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
   if (row.status === own) return { kind: 'written' };
   return { kind: 'row-already-terminal', status: row.status };
@@ -272,7 +272,16 @@ export function failRequest(database: Database, input: FailInput): Promise<Fence
       ...(input.spent === undefined ? {} : { usage: input.spent }),
     },
   };
+  if (input.neverOwned === true) return failWaiting(database, input, failure);
   return fenced(database, input, sql.failRequest(input.rowId, input.ownerToken, failure, input.failures), 'failed');
+}
+
+/** Nobody else would: its request is refused for good, and whoever made the row polls it for ever. */
+async function failWaiting(database: Database, input: FailInput, failure: sql.RowFailure): Promise<FencedResult> {
+  if (await database.writes(sql.rejectRequestById(input.rowId, failure))) return { kind: 'written' };
+  const row = await database.maybeOne<sql.Owner>(sql.findOwner(input.rowId));
+  const ownRetriedWrite = row?.owner_token === null && row.failed_by === input.runId;
+  return { kind: ownRetriedWrite ? 'written' : 'row-lost' };
 }
 
 export function cancelRequest(database: Database, owner: Ownership): Promise<FencedResult> {

@@ -4,7 +4,7 @@
  * they may leave; a write that finds no row is a case with a name (see content-requests.ts), never ignored.
  */
 import type { QueryConfig } from 'pg';
-import { OPEN_STATUSES, type Stage } from '../contract/status.ts';
+import { OPEN_STATUSES, type Stage, type Status } from '../contract/status.ts';
 import type { Medium } from '../contract/workflow-io.ts';
 
 export interface Statement extends QueryConfig<unknown[]> {
@@ -344,11 +344,18 @@ export const cancelRequest = (rowId: string, ownerToken: string): Statement => (
   values: [rowId, ownerToken, OPEN_STATUSES],
 });
 
+export interface Owner {
+  readonly status: Status;
+  readonly owner_token: string | null;
+  /** The run that failed it. */
+  readonly failed_by: string | null;
+}
+
 export const findOwner = (rowId: string): Statement => ({
   name: 'find_owner',
   index: PRIMARY_KEY,
   text: `
-    select status::text as status, owner_token
+    select status::text as status, owner_token, error_details ->> 'run_id' as failed_by
     from content_requests
     where id = $1`,
   values: [rowId],

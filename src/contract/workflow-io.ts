@@ -213,6 +213,8 @@ export interface FailInput extends Ownership {
   readonly runId: string;
   /** Absent when nothing was spent in vain. */
   readonly spent?: SpentUsage;
+  /** The run never came to own the row: meant is one that an API made, is pending, and that no run has ever owned. */
+  readonly neverOwned?: true;
 }
 
 /** Zero rows written is a case with a name; `written` includes one's own retried write. */

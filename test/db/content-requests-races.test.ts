@@ -277,6 +277,15 @@ describe('races for a row', () => {
     assert.equal((await rows.row(rowId))?.['status'], 'pending');
   });
 
+  it('a run that was refused while another takes the row: that one keeps it', async () => {
+    const rowId = await rows.insert();
+    const own = `update content_requests set owner_token = 'run-1' where id = $1`;
+    const refused = { ...failInput({ rowId, ownerToken: 'run-2' }), neverOwned: true } as const;
+    const result = await rows.raced([own, [rowId]], 'commit', 1, () => failRequest(rows.database, refused));
+    assert.deepEqual(result, { kind: 'row-lost' });
+    assert.equal((await rows.row(rowId))?.['status'], 'pending');
+  });
+
   it('two ends of one run, because a first write was late: the row has one, and the other is told', async () => {
     const owner = {
       rowId: await rows.insert({ status: 'generating_script', owner_token: 'run-1' }),

@@ -148,6 +148,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     return handle;
   },
   refused: (stack) => runRefused(stack, false),
+  'refused-row-waits': (stack) => runRefused(stack, true),
   'content-blocked': (stack) => run(stack, [{ kind: 'permanent', code: 'content_blocked' }]),
   'media-made': (stack) => runWithMedia(stack, { audio: [{ kind: 'ok' }], video: [{ kind: 'ok' }] }),
   'media-awaited': (stack) => runWithMedia(stack, { video: [pending, pending, { kind: 'ok' }] }),
