@@ -86,9 +86,13 @@ export interface WorkerConfig {
 }
 
 export interface MigrateConfig {
-  readonly database: DatabaseConfig;
+  /** Without limits on statements: a concurrent index build may take hours. */
+  readonly database: Pick<DatabaseConfig, 'url' | 'connectTimeoutMs'>;
   readonly log: LogConfig;
 }
+
+/** Tries that a single message makes within 28 s, one lease: with few messages in hand it is they that open the breaker. */
+const LONE_TRIES = 10;
 
 export function readBridgeConfig(env: Env): BridgeConfig {
   const reader = new Reader(env, 'bridge');
@@ -148,9 +152,23 @@ export function readBridgeConfig(env: Env): BridgeConfig {
   reader.check(
     'BRIDGE_LEASE_RENEW_MS',
     ['BRIDGE_ACK_DEADLINE_SECONDS'],
-    config.leaseRenewMs < config.ackDeadlineSeconds * 1000,
-    'is not below BRIDGE_ACK_DEADLINE_SECONDS, so leases would run out between renewals',
+    config.leaseRenewMs * 2 <= config.ackDeadlineSeconds * 1000,
+    'is above half of BRIDGE_ACK_DEADLINE_SECONDS, so one lost renewal would lose the lease',
     'set it to a third of the ack deadline',
+  );
+  reader.check(
+    'BRIDGE_START_DEADLINE_MS',
+    ['BRIDGE_ACK_DEADLINE_SECONDS'],
+    config.startDeadlineMs <= config.ackDeadlineSeconds * 1000,
+    'is above BRIDGE_ACK_DEADLINE_SECONDS, so one call could outlast the lease of its message, and another bridge would start it too',
+    "lower it, or raise the ack deadline, the subscription's as well",
+  );
+  reader.check(
+    'BRIDGE_BREAKER_THRESHOLD',
+    ['BRIDGE_CONCURRENCY'],
+    config.breakerThreshold <= Math.max(config.concurrency, LONE_TRIES),
+    `is above BRIDGE_CONCURRENCY, so an outage would not stop the pulling when every message in hand has met it`,
+    `lower it to BRIDGE_CONCURRENCY, or to ${String(LONE_TRIES)}, which may always be`,
   );
   reader.check(
     'BRIDGE_IDLE_WINDOW_MS',
@@ -221,14 +239,20 @@ export function readGeneratorConfig(env: Env): GeneratorConfig {
 
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
-  return reader.done({ database: readDatabase(reader), log: readLog(reader) });
+  return reader.done({ database: readServer(reader), log: readLog(reader) });
+}
+
+function readServer(reader: Reader): MigrateConfig['database'] {
+  return {
+    url: reader.databaseUrl('DATABASE_URL'),
+    connectTimeoutMs: reader.number('DATABASE_CONNECT_TIMEOUT_MS'),
+  };
 }
 
 function readDatabase(reader: Reader): DatabaseConfig {
   return {
-    url: reader.databaseUrl('DATABASE_URL'),
+    ...readServer(reader),
     poolSize: reader.number('DATABASE_POOL_SIZE'),
-    connectTimeoutMs: reader.number('DATABASE_CONNECT_TIMEOUT_MS'),
     statementTimeoutMs: reader.number('DATABASE_STATEMENT_TIMEOUT_MS'),
   };
 }

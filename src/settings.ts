@@ -1,6 +1,7 @@
 /** Every environment variable as data: config.ts reads it, a test prints the docs' table from it. */
 import { NAMES } from './contract/names.ts';
 import { DEFAULT_RETRY_POLICY } from './contract/retry-policy.ts';
+import { PUBLISH_LETTER_LIMIT_MS } from './contract/workflow-io.ts';
 
 export type ProcessName = 'bridge' | 'worker' | 'migrate';
 
@@ -46,10 +47,10 @@ const RETRY = DEFAULT_RETRY_POLICY;
 // One row a setting reads best as a table.
 // prettier-ignore
 export const SETTINGS = [
-  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it.' },
-  { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: D, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
+  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. A transaction pooler will do for the worker (PgBouncer: ignore_startup_parameters = options, statement_timeout, idle_in_transaction_session_timeout, and the role set to time zone UTC); migrate needs the server itself or a session pooler.' },
+  { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: W, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
   { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
-  { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage.' },
+  { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage. Not for migrate: an index is built for as long as it takes.' },
 
   { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ALL, requiredBy: B, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
   { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },
@@ -66,14 +67,14 @@ export const SETTINGS = [
   { name: 'BRIDGE_CONCURRENCY', kind: 'integer', usedBy: B, default: 32, min: 1, max: 1_000, unit: 'messages', why: 'Messages in hand at once, and so the most that a pull asks for.' },
   { name: 'BRIDGE_PULL_TIMEOUT_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 90_000, unit: 'ms', why: 'One long poll. The server answers empty polls after some seconds of its own.' },
   { name: 'BRIDGE_ACK_DEADLINE_SECONDS', kind: 'integer', usedBy: B, default: 30, min: 10, max: 600, unit: 's', why: 'The lease asked for at each renewal, the same as the subscription\'s own: what a crash delays a message by. 10..600 are Pub/Sub\'s bounds.' },
-  { name: 'BRIDGE_LEASE_RENEW_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 300_000, unit: 'ms', why: 'A third of the lease: two renewals may be lost.' },
+  { name: 'BRIDGE_LEASE_RENEW_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 300_000, unit: 'ms', why: 'A third of the lease: two renewals may be lost. At most half of it, so that one may.' },
   { name: 'BRIDGE_IDLE_WINDOW_MS', kind: 'integer', usedBy: B, default: 30_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'How long both queues stay silent before a drain ends; three polls of the default length.' },
   { name: 'BRIDGE_MAX_RUNTIME_MS', kind: 'integer', usedBy: B, default: 540_000, min: 1_000, max: 168 * HOUR_MS, unit: 'ms', why: 'The job\'s task timeout of 10 min less 60 s, so that the platform never has to kill it. Raise both together. With --follow there is no limit.' },
   { name: 'BRIDGE_MAX_MESSAGES', kind: 'integer', usedBy: B, default: 0, min: 0, max: 1_000_000_000, unit: 'messages', why: '0 = no limit. For a first careful run.' },
-  { name: 'BRIDGE_START_DEADLINE_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 120_000, unit: 'ms', why: 'One call to Temporal; without a deadline a blackholed address hangs.' },
-  { name: 'BRIDGE_PUBLISH_DEADLINE_MS', kind: 'integer', usedBy: B, default: 15_000, min: 100, max: 120_000, unit: 'ms', why: 'One publish of a dead letter, the client\'s own retries included.' },
+  { name: 'BRIDGE_START_DEADLINE_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 120_000, unit: 'ms', why: 'One call to Temporal; without a deadline a blackholed address hangs. At most the lease.' },
+  { name: 'BRIDGE_PUBLISH_DEADLINE_MS', kind: 'integer', usedBy: B, default: 15_000, min: 100, max: PUBLISH_LETTER_LIMIT_MS - 10_000, unit: 'ms', why: 'One publish of a dead letter, the client\'s own retries included. Ten seconds below the limit of the activity that publishes: beyond it, Temporal would try again while the first try still publishes.' },
   { name: 'BRIDGE_OUTAGE_LIMIT_MS', kind: 'integer', usedBy: B, default: 90_000, min: 100, max: HOUR_MS, unit: 'ms', why: 'Bears a restart of Temporal; after that the next scheduled run is the retry.' },
-  { name: 'BRIDGE_BREAKER_THRESHOLD', kind: 'integer', usedBy: B, default: 5, min: 1, max: 1_000, unit: 'errors', why: 'Outage errors in a row before pulling stops.' },
+  { name: 'BRIDGE_BREAKER_THRESHOLD', kind: 'integer', usedBy: B, default: 5, min: 1, max: 100, unit: 'errors', why: 'Outage errors in a row before pulling stops. At most BRIDGE_CONCURRENCY, or 10: a drain leaves an outage only after that, with exit 3 or 4.' },
   { name: 'BRIDGE_SHUTDOWN_MS', kind: 'integer', usedBy: B, default: 8_000, min: 100, max: 9_500, unit: 'ms', why: 'Cloud Run kills 10 s after SIGTERM.' },
   { name: 'BRIDGE_REJECT_STOP', kind: 'boolean', usedBy: B, default: false, why: 'Stop at the rejection alarm. Off: healthy messages go on.' },
   { name: 'BRIDGE_REJECT_ALARM_COUNT', kind: 'integer', usedBy: B, default: 20, min: 1, max: 100, unit: 'messages of the last 100', why: 'With the ratio: more likely a changed schema than bad messages.' },

@@ -14,7 +14,7 @@ import type {
   RejectResult,
   StoreScriptInput,
 } from '../contract/workflow-io.ts';
-import type { Database, DatabasePool } from './db.ts';
+import { DatabaseError, type Database, type DatabasePool } from './db.ts';
 import * as sql from './sql.ts';
 import { storable } from './storable.ts';
 
@@ -106,9 +106,25 @@ function contentOf(input: RecordRequestInput): sql.RowContent {
   };
 }
 
-export function recordRequest(pool: DatabasePool, input: RecordRequestInput): Promise<RecordDecision> {
-  return pool.inTransaction((database) => insertOrTakeOver(database, input));
+export async function recordRequest(pool: DatabasePool, input: RecordRequestInput): Promise<RecordDecision> {
+  try {
+    return await pool.inTransaction((database) => insertOrTakeOver(database, input));
+  } catch (error) {
+    if (!(await isOfAnotherSession(pool, error))) throw error;
+    // No DatabaseError, so it is tried again, and then meets the row that the other has made.
+    throw new Error(`content_requests ${input.rowId}: another session took its id or correlation_id meanwhile`, {
+      cause: error,
+    });
+  }
 }
+
+/** The keys that every message is looked up by: who violates them has come second, and is refused nothing. */
+async function isOfAnotherSession(database: Database, error: unknown): Promise<boolean> {
+  if (!(error instanceof DatabaseError) || error.code !== UNIQUE_VIOLATION || error.constraint === null) return false;
+  return (await database.maybeOne(sql.findOwnKey(error.constraint))) !== undefined;
+}
+
+const UNIQUE_VIOLATION = '23505';
 
 const correlationTaken: RecordDecision = {
   kind: 'conflict',
@@ -122,8 +138,7 @@ async function insertOrTakeOver(database: Database, input: RecordRequestInput): 
   const holder = await database.maybeOne<{ id: string }>(sql.findRowIdByCorrelation(content.correlationId));
   if (holder !== undefined && holder.id !== input.rowId) return correlationTaken;
   const row = await database.maybeOne<FoundRow>(sql.findRequestForUpdate(input.rowId, input.publishTime));
-  // Deleted between the two statements: Temporal's retry inserts it.
-  if (row === undefined) throw new Error(`content_requests ${input.rowId} vanished while it was being recorded`);
+  if (row === undefined) return insertWhatMetNobody(database, content, input.ownerToken);
   const decision = decideOnRow(row, input);
   if (decision.kind !== 'take-over') return decision;
   const from = [...OPEN_STATUSES, 'failed'];
@@ -131,6 +146,19 @@ async function insertOrTakeOver(database: Database, input: RecordRequestInput): 
     throw new Error(`content_requests ${input.rowId} changed under its own lock`);
   }
   return { kind: 'owned' };
+}
+
+/**
+ * The insert met a row that has neither this id nor this correlation_id: it is gone by now, or holds a key that only an
+ * adopted table has, such as unique (student_id, topic). Passed over in silence, that would be tried again without end.
+ */
+async function insertWhatMetNobody(
+  database: Database,
+  content: sql.RowContent,
+  ownerToken: string,
+): Promise<RecordDecision> {
+  if (await database.writes(sql.insertRequestOrFail(content, ownerToken))) return { kind: 'owned' };
+  throw new Error(`content_requests ${content.rowId}: a rule or trigger of the table swallows the insert`);
 }
 
 /** Names what a fenced write that found no row has met. `own` = the terminal status that this write itself sets. */
@@ -145,7 +173,7 @@ async function fenced(
 }
 
 async function whyNot(database: Database, owner: Ownership, own?: Status): Promise<FencedResult> {
-  const row = await database.maybeOne<{ status: Status; owner_token: string | null }>(sql.findOwner(owner.rowId));
+  const row = await database.maybeOne<sql.Owner>(sql.findOwner(owner.rowId));
   if (row?.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
   if (row.status === own) return { kind: 'written' };
   return { kind: 'row-already-terminal', status: row.status };
@@ -245,7 +273,16 @@ export function failRequest(database: Database, input: FailInput): Promise<Fence
     },
     at: input.failedAt ?? null,
   };
+  if (input.neverOwned === true) return failWaiting(database, input, failure);
   return fenced(database, input, sql.failRequest(input.rowId, input.ownerToken, failure, input.failures), 'failed');
+}
+
+/** Nobody else would: its request is refused for good, and whoever made the row polls it for ever. */
+async function failWaiting(database: Database, input: FailInput, failure: sql.RowFailure): Promise<FencedResult> {
+  if (await database.writes(sql.rejectRequestById(input.rowId, failure))) return { kind: 'written' };
+  const row = await database.maybeOne<sql.Owner>(sql.findOwner(input.rowId));
+  const ownRetriedWrite = row?.owner_token === null && row.failed_by === input.runId;
+  return { kind: ownRetriedWrite ? 'written' : 'row-lost' };
 }
 
 export function cancelRequest(database: Database, owner: Ownership): Promise<FencedResult> {

@@ -59,8 +59,10 @@ export interface DatabasePool extends Database {
 function on(queryable: pg.Pool | pg.PoolClient): Database {
   const run = async <Row extends object>(statement: Statement): Promise<pg.QueryResult<Row>> => {
     try {
-      const { name, text, values } = statement;
-      return await queryable.query<Row>({ name, text, values });
+      // Without its name, which would make it a prepared statement of the connection: behind a pooler that lends a
+      // connection for one transaction (PgBouncer) the next one is another, and the statement is not there.
+      const { text, values } = statement;
+      return await queryable.query<Row>({ text, values });
     } catch (error) {
       throw new DatabaseError(statement.name, error);
     }

@@ -4,7 +4,7 @@
  * they may leave; a write that finds no row is a case with a name (see content-requests.ts), never ignored.
  */
 import type { QueryConfig } from 'pg';
-import { OPEN_STATUSES, type Stage } from '../contract/status.ts';
+import { OPEN_STATUSES, type Stage, type Status } from '../contract/status.ts';
 import type { Medium } from '../contract/workflow-io.ts';
 
 export interface Statement extends QueryConfig<unknown[]> {
@@ -53,15 +53,26 @@ const contentValues = (content: RowContent, ownerToken: string): unknown[] => [
   JSON.stringify(content.metadata),
 ];
 
-export const insertRequest = (content: RowContent, ownerToken: string): Statement => ({
-  name: 'insert_request',
-  index: null,
-  text: `
+const INSERT = `
     insert into content_requests
       (id, owner_token, correlation_id, student_id, topic, learning_objective, grade_level, duration_minutes,
        organization_id, request_metadata, status, current_stage, progress_percentage, retry_count, started_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, 'pending', 'request_received', 0, 0, now())
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jsonb, 'pending', 'request_received', 0, 0, now())`;
+
+export const insertRequest = (content: RowContent, ownerToken: string): Statement => ({
+  name: 'insert_request',
+  index: null,
+  text: `${INSERT}
     on conflict do nothing
+    returning id`,
+  values: contentValues(content, ownerToken),
+});
+
+/** PostgreSQL names the constraint that the insert above passed over in silence. */
+export const insertRequestOrFail = (content: RowContent, ownerToken: string): Statement => ({
+  name: 'insert_request_or_fail',
+  index: null,
+  text: `${INSERT}
     returning id`,
   values: contentValues(content, ownerToken),
 });
@@ -344,11 +355,18 @@ export const cancelRequest = (rowId: string, ownerToken: string): Statement => (
   values: [rowId, ownerToken, OPEN_STATUSES],
 });
 
+export interface Owner {
+  readonly status: Status;
+  readonly owner_token: string | null;
+  /** The run that failed it. */
+  readonly failed_by: string | null;
+}
+
 export const findOwner = (rowId: string): Statement => ({
   name: 'find_owner',
   index: PRIMARY_KEY,
   text: `
-    select status::text as status, owner_token
+    select status::text as status, owner_token, error_details ->> 'run_id' as failed_by
     from content_requests
     where id = $1`,
   values: [rowId],
@@ -384,6 +402,22 @@ export const rejectRequestByCorrelation = (correlationId: string, failure: Omit<
       and owner_token is null
     returning id`,
   values: [correlationId, failure.stage, failure.message, JSON.stringify(failure.details)],
+});
+
+/** Whether this unique index is the one on id or on correlation_id: an adopted table has them under names of its own. */
+export const findOwnKey = (indexName: string): Statement => ({
+  name: 'find_own_key',
+  index: null,
+  text: `
+    select c.relname as name
+    from pg_index i
+    join pg_class c on c.oid = i.indexrelid
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
+    where i.indrelid = to_regclass('content_requests')
+      and c.relname = $1
+      and i.indnkeyatts = 1
+      and a.attname in ('id', 'correlation_id')`,
+  values: [indexName],
 });
 
 /** What the worker must find before it takes work; readiness asks the same. */

@@ -51,7 +51,8 @@ export class Leases {
     for (;;) {
       await this.#clock.sleep(this.#options.renewMs, signal);
       if (signal.aborted) return;
-      await this.renew();
+      // Not waited for: one that hangs would put off the next, and two in a row may lose the lease. Never rejects.
+      this.renew().catch(() => undefined);
     }
   }
 

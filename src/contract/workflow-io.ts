@@ -218,6 +218,8 @@ export interface FailInput extends Ownership {
   readonly failedAt?: string;
   /** Absent when nothing was spent in vain. */
   readonly spent?: SpentUsage;
+  /** The run never came to own the row: meant is one that an API made, is pending, and that no run has ever owned. */
+  readonly neverOwned?: true;
 }
 
 /** Zero rows written is a case with a name; `written` includes one's own retried write. */
@@ -241,6 +243,9 @@ export interface WorkerActivities {
 }
 
 // --- activity on the task queue content-dead-letter (hosted by the bridge) ---
+
+/** One try of the activity; then Temporal gives it to the next bridge, and a publish that still ends makes a second letter. */
+export const PUBLISH_LETTER_LIMIT_MS = 60_000;
 
 export interface BridgeActivities {
   /** Returns the Pub/Sub message id of the letter. */

@@ -38,7 +38,7 @@ process.exitCode = await run(config, log).catch((error: unknown) => {
 
 async function run({ database }: MigrateConfig, logger: pino.Logger): Promise<number> {
   if (flags.status === true) {
-    const statuses = await migrationStatus(database.url);
+    const statuses = await migrationStatus(database.url, { connectTimeoutMs: database.connectTimeoutMs });
     for (const status of statuses) logger.info(status, `${status.name}: ${status.state}`);
     return statuses.every(({ state }) => state === 'applied') ? 0 : 1;
   }
@@ -47,6 +47,7 @@ async function run({ database }: MigrateConfig, logger: pino.Logger): Promise<nu
     force: flags.force === true,
     dryRun: flags.dryRun === true,
     ...(flags.count === undefined ? {} : { count: flags.count }),
+    connectTimeoutMs: database.connectTimeoutMs,
     log: (line) => logger.info(line),
   });
   logger.info({ ...report, notices: notices.length }, flags.dryRun === true ? 'dry run: nothing was changed' : 'done');

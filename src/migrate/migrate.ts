@@ -24,6 +24,8 @@ export interface MigrateOptions {
   readonly fault?: (point: string) => void | Promise<void>;
   /** Those of migrations/ unless given. */
   readonly migrations?: readonly Migration[];
+  /** For each of the two sessions; 10 s unless given. */
+  readonly connectTimeoutMs?: number;
 }
 
 /** Names of migrations. In a dry run: what would be done. */
@@ -51,8 +53,9 @@ const EXPECTED_NOTICES = new Set(['42P06', '42P07', '42701', '42710']);
 
 export async function migrate(databaseUrl: string, options: MigrateOptions): Promise<MigrationReport> {
   const migrations = options.migrations ?? (await loadMigrations());
-  return withClient(databaseUrl, async (work) =>
-    withClient(databaseUrl, async (lockClient) => {
+  const { connectTimeoutMs } = options;
+  return withClient(databaseUrl, connectTimeoutMs, async (work) =>
+    withClient(databaseUrl, connectTimeoutMs, async (lockClient) => {
       const run = new Run(work, await takeMigrationLock(lockClient, options.log), options);
       await prepareSession(work);
       await run.fault('locked');
@@ -63,10 +66,10 @@ export async function migrate(databaseUrl: string, options: MigrateOptions): Pro
 
 export async function migrationStatus(
   databaseUrl: string,
-  migrations?: readonly Migration[],
+  { migrations, connectTimeoutMs }: Pick<MigrateOptions, 'migrations' | 'connectTimeoutMs'> = {},
 ): Promise<MigrationStatus[]> {
   const known = migrations ?? (await loadMigrations());
-  return withClient(databaseUrl, async (client) => {
+  return withClient(databaseUrl, connectTimeoutMs, async (client) => {
     const ledger = await readLedger(client);
     const statuses: MigrationStatus[] = [];
     for (const migration of known) {
@@ -234,11 +237,15 @@ class Run {
   }
 }
 
-async function withClient<T>(databaseUrl: string, use: (client: pg.Client) => Promise<T>): Promise<T> {
+async function withClient<T>(
+  databaseUrl: string,
+  connectTimeoutMs: number | undefined,
+  use: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   const client = new pg.Client({
     connectionString: databaseUrl,
     application_name: 'content-processor migrate',
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     keepAlive: true,
   });
   // A lost session is told by the query that fails, or by the lock's check; without a listener it ends the process.

@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { NativeConnection } from '@temporalio/worker';
 import { classify } from '../activities/classify.ts';
-import { DatabaseError, describeDatabase, openDatabase } from '../activities/db.ts';
+import { describeDatabase, openDatabase } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import type { WorkerConfig } from '../config.ts';
 import type { ContentRequest } from '../contract/request.ts';
@@ -13,6 +13,7 @@ import type { Usage } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type Generator } from '../generators/generator.ts';
 import { checkWithin, PROVIDER_CHECK_MS } from './provider-state.ts';
+import { databaseRefusal, temporalRefusal } from './refusals.ts';
 
 export interface CheckOptions {
   readonly probe: boolean;
@@ -26,11 +27,6 @@ type Found =
 
 const WORD = { ok: 'ok       ', mend: 'WRONG    ', away: 'NO ANSWER', skipped: '–        ' } as const;
 const TEMPORAL_DEADLINE_MS = 10_000;
-/** SQLSTATE: wrong user or password, no such database, no right. */
-const DATABASE_REFUSES = /^(28...|3D000|42501)$/;
-const NOT_FOUND = 5;
-const PERMISSION_DENIED = 7;
-const UNAUTHENTICATED = 16;
 
 export async function check(config: WorkerConfig, generator: Generator, options: CheckOptions): Promise<0 | 1 | 2> {
   const [database, temporal, provider] = await Promise.all([
@@ -64,8 +60,7 @@ async function checkDatabase(config: WorkerConfig): Promise<Found> {
     if (faults.length === 0) return { kind: 'ok', text: `${where} has the schema that the worker needs` };
     return { kind: 'mend', text: `${where}: ${faults.join('; ')}; run: npm run migrate` };
   } catch (error) {
-    const refused = error instanceof DatabaseError && DATABASE_REFUSES.test(error.code);
-    return { kind: refused ? 'mend' : 'away', text: `${where}: ${wordsOf(error)}` };
+    return { kind: databaseRefusal(error) === null ? 'away' : 'mend', text: `${where}: ${wordsOf(error)}` };
   } finally {
     await database.close();
   }
@@ -82,9 +77,7 @@ async function checkTemporal({ temporal }: WorkerConfig): Promise<Found> {
     );
     return { kind: 'ok', text: where };
   } catch (error) {
-    // gRPC's codes: an answer that is a refusal, which no wait mends.
-    const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : null;
-    const refused = code === NOT_FOUND || code === PERMISSION_DENIED || code === UNAUTHENTICATED;
+    const refused = temporalRefusal(error, temporal.namespace) !== null;
     return { kind: refused ? 'mend' : 'away', text: `${where}: ${wordsOf(error)}` };
   } finally {
     await connection?.close();

@@ -1,6 +1,6 @@
 /**
  * The worker as a process: configuration, signals, exit code. Exit 0 after a drain; 1 unexpected; 2 configuration, or
- * a schema the worker cannot work with. With --check see check.ts.
+ * a server that refuses it. A server that is away is waited for. With --check see check.ts.
  */
 import { Runtime } from '@temporalio/worker';
 import { ConfigError, readWorkerConfig, type WorkerConfig } from '../config.ts';
@@ -28,31 +28,23 @@ async function run(env: Env, makeGenerator: MakeGenerator): Promise<number> {
     logger: temporalLogger(log, config.log.project),
     telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'WARN' } } },
   });
-  const starting = startWorker({ config, log, version, generator: makeGenerator(config) });
-  let stopping = false;
+  const stop = new AbortController();
   const onSignal = (signal: NodeJS.Signals): void => {
-    if (stopping) {
+    if (stop.signal.aborted) {
       log.warn({ signal }, 'second signal: leaving at once; Temporal gives the work to another worker');
       process.exit(0);
     }
-    stopping = true;
     log.info({ signal }, 'draining');
     setTimeout(() => {
       log.warn('not stopped in time: leaving; Temporal gives the work to another worker');
       process.exit(0);
     }, config.shutdownForceMs + LEAVE_MS).unref();
-    starting.then(
-      (worker) => {
-        worker.stop();
-      },
-      // A start that fails while draining is reported where it is awaited, below.
-      () => undefined,
-    );
+    stop.abort();
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
-  const worker = await starting;
-  await worker.ended;
+  const worker = await startWorker({ config, log, version, generator: makeGenerator(config) }, stop.signal);
+  await worker?.ended;
   log.info('worker stopped');
   return 0;
 }

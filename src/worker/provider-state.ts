@@ -16,6 +16,9 @@ export class ProviderState {
   readonly #now: () => number;
   #word: ProviderWord = 'not asked yet';
   #lookedAt = -Infinity;
+  /** Reports and begun looks so far, and which of them the word is from. */
+  #asked = 0;
+  #wordFrom = 0;
 
   constructor(generator: Generator, log: Logger, now: () => number = Date.now) {
     this.#generator = generator;
@@ -35,27 +38,40 @@ export class ProviderState {
   /** After each call of the provider; null = it was answered. */
   report(failure: Failure | null): void {
     // A refusal of one request, or a failure of one attempt, says nothing about the settings.
-    if (failure === null || failure.kind === 'permanent') this.#word = 'ok';
-    else if (failure.kind === 'configuration') this.#word = 'misconfigured';
-    else if (failure.kind === 'unavailable') this.#word = 'unavailable';
+    if (failure === null || failure.kind === 'permanent') this.#hear('ok');
+    else if (failure.kind === 'configuration') this.#hear('misconfigured');
+    else if (failure.kind === 'unavailable') this.#hear('unavailable');
   }
 
   /** Asks the provider, and says in the log what is wrong. Never throws: a worker starts, and its requests wait. */
   async look(): Promise<void> {
     this.#lookedAt = this.#now();
+    const asked = this.#next();
     try {
       const found = await checkWithin(this.#generator, PROVIDER_CHECK_MS);
-      this.report(null);
+      this.#hear('ok', asked);
       this.#log.info({ generator: this.#generator.name, found }, 'provider checked');
     } catch (error) {
       const failure = classify(error);
       // The check sends nothing of a request's, so a refusal of it is one of the settings; and a check that failed in
       // any other way leaves open whether a request would.
-      if (failure.kind === 'permanent' || failure.kind === 'configuration') this.#word = 'misconfigured';
-      else this.#word = 'unavailable';
+      const refused = failure.kind === 'permanent' || failure.kind === 'configuration';
+      this.#hear(refused ? 'misconfigured' : 'unavailable', asked);
       const reason = error instanceof Error ? error.message : String(error);
       this.#log.error({ generator: this.#generator.name, code: failure.code, reason }, 'provider check failed');
     }
+  }
+
+  #next(): number {
+    this.#asked += 1;
+    return this.#asked;
+  }
+
+  /** A look may end seconds after a request that began later has told something: the newer word stands. */
+  #hear(word: ProviderWord, asked = this.#next()): void {
+    if (asked < this.#wordFrom) return;
+    this.#word = word;
+    this.#wordFrom = asked;
   }
 
   /** For whoever asks whether the worker is ready: starts another look where one is due, and does not wait for it. */

@@ -1,14 +1,17 @@
 /** The worker: takes work from the task queue until it is told to stop, then gives back what it cannot finish. */
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { Worker, type NativeConnection, type WorkflowBundleOption } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
-import { openDatabase, describeDatabase, type DatabasePool } from '../activities/db.ts';
+import { openDatabase, type DatabasePool } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import { ConfigError, type WorkerConfig } from '../config.ts';
+import { abortable } from '../generators/abortable.ts';
 import type { Generator } from '../generators/generator.ts';
-import { startHealth } from '../health.ts';
+import { startHealth, type Health, type HealthOptions } from '../health.ts';
 import type { Logger } from '../log.ts';
 import { workflowBundle } from '../workflow-bundle.ts';
+import { untilAnswered } from './patience.ts';
 import { ProviderState } from './provider-state.ts';
+import { askServers, ofTemporal } from './servers.ts';
 
 export interface WorkerDeps {
   readonly config: WorkerConfig;
@@ -20,13 +23,15 @@ export interface WorkerDeps {
 export interface RunningWorker {
   /** Ends when the worker has stopped; rejects when it died. */
   readonly ended: Promise<void>;
-  /** Drains: finishes what it can within shutdownGraceMs, gives back the rest. */
-  stop(): void;
-  /** The health port that was bound, or null. */
-  readonly port: number | null;
 }
 
-export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
+/**
+ * Waits for PostgreSQL and Temporal, alive and not ready, until both answer: an outage at the start is borne as any later
+ * one. Null = told to stop before. Rejects with a ConfigError for what no wait mends.
+ *
+ * @param stop From then on it drains: finishes what it can within shutdownGraceMs, gives back the rest.
+ */
+export async function startWorker(deps: WorkerDeps, stop: AbortSignal): Promise<RunningWorker | null> {
   const { config, generator, log } = deps;
   const database = openDatabase(config.database, {
     applicationName: 'content-processor-worker',
@@ -35,19 +40,68 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
     },
   });
   const provider = new ProviderState(generator, log);
-  let connection: NativeConnection | undefined;
+  const current: { worker: Worker | null } = { worker: null };
+  const health = await openHealth(deps, {
+    live: () => current.worker?.getState() !== 'FAILED',
+    ready: () => readiness(current.worker, database, provider),
+  });
+  const bundle = once(() => workflowBundle(config.workflowBundle));
+  const started = await untilAnswered(
+    async () => {
+      const connection = await askServers(database, config.database.url, config.temporal);
+      // Not waited for: a provider that is silent, away or refuses does not hold up the start, and requests wait uncounted.
+      provider.lookAgainIfDue();
+      return { connection, worker: await createWorker(deps, connection, await bundle(), database, provider) };
+    },
+    stop,
+    (wait) => {
+      log.warn({ ...wait }, 'the worker cannot start yet: it tries again');
+    },
+  );
+  if (started === null) {
+    // The pool is not waited for: a server that says nothing would hold it up for its timeout.
+    await health?.close();
+    return null;
+  }
+  const { connection, worker } = started;
+  current.worker = worker;
+  const ended = worker.run().finally(async () => {
+    await health?.close();
+    await database.close();
+    await connection.close();
+  });
+  const drain = (): void => {
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  if (stop.aborted) drain();
+  else stop.addEventListener('abort', drain, { once: true });
+  log.info(
+    {
+      taskQueue: config.temporal.taskQueue,
+      namespace: config.temporal.namespace,
+      generator: generator.name,
+      healthPort: health?.port ?? null,
+    },
+    'worker polls',
+  );
+  return { ended };
+}
+
+async function createWorker(
+  { config, generator, log, version }: WorkerDeps,
+  connection: NativeConnection,
+  bundle: WorkflowBundleOption,
+  database: DatabasePool,
+  provider: ProviderState,
+): Promise<Worker> {
   try {
-    await requireSchema(database, config.database.url);
-    // Not waited for: a provider that is silent, away or refuses does not hold up the start, and requests wait uncounted.
-    provider.look().catch(() => undefined);
-    connection = await NativeConnection.connect(config.temporal.connection);
-    const worker = await Worker.create({
+    return await Worker.create({
       connection,
       namespace: config.temporal.namespace,
       taskQueue: config.temporal.taskQueue,
       // On Cloud Run the SDK's default is 1@localhost for every instance.
-      identity: `worker@${process.pid.toString()}@${deps.version}`,
-      workflowBundle: await workflowBundle(config.workflowBundle),
+      identity: `worker@${process.pid.toString()}@${version}`,
+      workflowBundle: bundle,
       activities: createActivities({
         database,
         generator,
@@ -63,64 +117,43 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
       shutdownGraceTime: config.shutdownGraceMs,
       shutdownForceTime: config.shutdownForceMs,
     });
-    const health =
-      config.port === null
-        ? null
-        : await startHealth({
-            port: config.port,
-            version: deps.version,
-            live: () => worker.getState() !== 'FAILED',
-            ready: () => readiness(worker, database, provider),
-          });
-    const opened = connection;
-    const ended = worker.run().finally(async () => {
-      await health?.close();
-      await database.close();
-      await opened.close();
-    });
-    log.info(
-      {
-        taskQueue: config.temporal.taskQueue,
-        namespace: config.temporal.namespace,
-        generator: generator.name,
-        healthPort: health?.port ?? null,
-      },
-      'worker polls',
-    );
-    return {
-      ended,
-      port: health?.port ?? null,
-      stop: () => {
-        if (worker.getState() === 'RUNNING') worker.shutdown();
-      },
-    };
   } catch (error) {
-    await connection?.close();
-    await database.close();
-    throw error;
+    await connection.close();
+    throw ofTemporal(error, config.temporal);
   }
 }
 
-async function requireSchema(database: DatabasePool, url: string): Promise<void> {
-  const faults = await schemaFaults(database);
-  if (faults.length === 0) return;
-  throw new ConfigError([
-    `the database at ${describeDatabase(url)} does not fit this worker:`,
-    ...faults.map((fault) => `  ${fault}`),
-    '  mend it with: npm run migrate',
-    // Its ledger knows what was applied, not what was changed by hand since.
-    '  where it has nothing left to apply: psql -v ON_ERROR_STOP=1 -f migrations/create_content_requests.sql "$DATABASE_URL"',
-  ]);
+async function openHealth(
+  { config, version }: WorkerDeps,
+  answers: Pick<HealthOptions, 'live' | 'ready'>,
+): Promise<Health | null> {
+  const { port } = config;
+  if (port === null) return null;
+  try {
+    return await startHealth({ port, version, ...answers });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ConfigError([`PORT: ${String(port)} cannot be used (${reason}); set another, or unset it.`]);
+  }
 }
+
+/** Bundling the sources takes seconds: not again for each try. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => (made ??= make());
+}
+
+/** Below the health server's own limit, so that a silent database is named. */
+const DATABASE_ANSWERS_WITHIN_MS = 1_500;
 
 /** Ready = polling, the database answers, and the provider does not refuse these settings. */
 async function readiness(
-  worker: Worker,
+  worker: Worker | null,
   database: DatabasePool,
   provider: ProviderState,
 ): Promise<{ ok: boolean; checks: Record<string, string> }> {
-  const polling = worker.getState() === 'RUNNING';
-  const database_ = await schemaFaults(database).then(
+  const polling = worker?.getState() === 'RUNNING';
+  const database_ = await abortable(schemaFaults(database), AbortSignal.timeout(DATABASE_ANSWERS_WITHIN_MS)).then(
     (faults) => (faults.length === 0 ? 'ok' : 'schema does not fit'),
     () => 'no answer',
   );
@@ -128,7 +161,7 @@ async function readiness(
   return {
     ok: polling && database_ === 'ok' && provider.ready,
     checks: {
-      polling: polling ? 'ok' : worker.getState().toLowerCase(),
+      polling: polling ? 'ok' : (worker?.getState().toLowerCase() ?? 'starting'),
       database: database_,
       provider: provider.word,
     },

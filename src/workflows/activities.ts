@@ -1,7 +1,7 @@
 /** Activity options, each with its reason. Summaries are what the UI shows on an event. */
 import { proxyActivities, type ActivityInterfaceFor } from '@temporalio/workflow';
 import { NAMES } from '../contract/names.ts';
-import type { BridgeActivities, WorkerActivities } from '../contract/workflow-io.ts';
+import { PUBLISH_LETTER_LIMIT_MS, type BridgeActivities, type WorkerActivities } from '../contract/workflow-io.ts';
 
 /** Row writes are retried without end, at most 30 s apart: an outage of PostgreSQL costs time, never a request. */
 const WITHOUT_END = { initialInterval: '1 second', backoffCoefficient: 2, maximumInterval: '30 seconds' } as const;
@@ -53,7 +53,7 @@ export function awaitActivity(
 export function bridgeActivities(summary: string): ActivityInterfaceFor<BridgeActivities> {
   return proxyActivities<BridgeActivities>({
     taskQueue: NAMES.deadLetterTaskQueue,
-    startToCloseTimeout: '60 seconds',
+    startToCloseTimeout: PUBLISH_LETTER_LIMIT_MS,
     retry: WITHOUT_END,
     summary,
   });

@@ -1,6 +1,6 @@
 /** How a run ends Failed: with a letter and a failed row, or in silence where nothing was lost. */
 import { ApplicationFailureCategory } from '@temporalio/common';
-import { ActivityFailure, ApplicationFailure, CancellationScope, workflowInfo } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, CancellationScope, patched, workflowInfo } from '@temporalio/workflow';
 import type { FailureCode, QuietFailureCode } from '../contract/failure.ts';
 import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
 import type { Stage } from '../contract/status.ts';
@@ -17,7 +17,11 @@ export interface End {
   /** By failed attempts. */
   readonly spent?: SpentUsage | null;
   readonly rowIsOurs: boolean;
+  /** It was refused before it became ours, and an API that made it may be waiting. */
+  readonly rowMayWait?: true;
 }
+
+const NOT_OURS = { kind: 'not-ours' } as const;
 
 /** The letter first, in a run of its own, then the row, then this run: each outlives a loss of the next. */
 export async function endInFailure(input: ProcessInput, progress: ProgressTracker, end: End): Promise<never> {
@@ -25,8 +29,9 @@ export async function endInFailure(input: ProcessInput, progress: ProgressTracke
   const failedAt = new Date().toISOString();
   const row = await CancellationScope.nonCancellable(async () => {
     await sendDeadLetter(input, end);
-    if (!end.rowIsOurs) return { kind: 'not-ours' } as const;
-    return rowActivities(`Mark the row failed: ${end.code}`).failRequest({
+    const waits = end.rowMayWait === true && patched('fail-the-row-that-waits');
+    if (!end.rowIsOurs && !waits) return NOT_OURS;
+    const written = await rowActivities(`Mark the row failed: ${end.code}`).failRequest({
       rowId: input.request.rowId,
       ownerToken: firstExecutionRunId,
       code: end.code,
@@ -37,7 +42,9 @@ export async function endInFailure(input: ProcessInput, progress: ProgressTracke
       runId,
       failedAt,
       ...(end.spent ? { spent: end.spent } : {}),
+      ...(waits ? { neverOwned: true } : {}),
     });
+    return waits && written.kind !== 'written' ? NOT_OURS : written;
   });
   progress.says(`Failed in ${end.stage}: ${end.code}`);
   throw ApplicationFailure.nonRetryable(end.message, end.code, {
@@ -63,7 +70,7 @@ export async function endAsRefused(
     message: cause.message,
     stage,
     attempts,
-    rowIsOurs: stage !== 'request_received',
+    ...(stage === 'request_received' ? { rowIsOurs: false, rowMayWait: true } : { rowIsOurs: true }),
   });
 }
 

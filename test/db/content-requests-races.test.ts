@@ -14,7 +14,7 @@ import {
   storeMedium,
   storeScript,
 } from '../../src/activities/content-requests.ts';
-import { DatabaseError, openDatabase } from '../../src/activities/db.ts';
+import { DatabaseError, openDatabase, type DatabasePool } from '../../src/activities/db.ts';
 import type { RecordDecision, RecordRequestInput } from '../../src/contract/workflow-io.ts';
 import { completeInput, failInput, recordInput, startContentRows, type ContentRows } from '../support/content-rows.ts';
 
@@ -104,6 +104,115 @@ describe('races for a row', () => {
     assert.equal(await ownerOf(rowId), 'run-1');
   });
 
+  describe('a table that was adopted with a unique key of its own', () => {
+    const KEY = 'of_a_student';
+    before(() =>
+      rows.query(`create unique index ${KEY} on content_requests (student_id, topic) where topic like 'key %'`),
+    );
+    after(() => rows.query(`drop index ${KEY}`));
+
+    /** The product's pool, with somebody who is in time before the statement of that name. */
+    const inTimeBefore = (name: string, meddle: () => Promise<unknown>): DatabasePool => ({
+      ...rows.database,
+      inTransaction: (work) =>
+        rows.database.inTransaction((database) =>
+          work({
+            ...database,
+            writes: async (statement) => {
+              if (statement.name === name) await meddle();
+              return database.writes(statement);
+            },
+          }),
+        ),
+    });
+
+    it('whoever holds the key: refused for good, and neither row is touched', async () => {
+      const holder = await rows.insert({ topic: 'key held' });
+      const earlier = await rows.row(holder);
+      const input = recordInput(randomUUID(), 'run-1', { topic: 'key held' });
+      await assert.rejects(recordRequest(rows.database, input), (error) => {
+        assert.ok(error instanceof DatabaseError, String(error));
+        assert.deepEqual([error.code, error.permanent, error.constraint], ['23505', true, KEY]);
+        assert.doesNotMatch(error.message, /key held/, 'no value of the row');
+        return true;
+      });
+      assert.deepEqual(await rows.row(holder), earlier);
+      assert.equal(await rows.row(input.rowId), undefined);
+    });
+
+    it('the holder of the key is gone a moment later: recorded', async () => {
+      const holder = await rows.insert({ topic: 'key given up' });
+      const gone = (): Promise<unknown> => rows.query('delete from content_requests where id = $1', [holder]);
+      const input = recordInput(randomUUID(), 'run-1', { topic: 'key given up' });
+      assert.equal(said(await recordRequest(inTimeBefore('insert_request_or_fail', gone), input)), 'owned');
+      assert.equal(await ownerOf(input.rowId), 'run-1');
+    });
+
+    it('and gone while the insert waits for its end: recorded', async () => {
+      const holder = await rows.insert({ topic: 'key waited for' });
+      const input = recordInput(randomUUID(), 'run-1', { topic: 'key waited for' });
+      const deleting = ['delete from content_requests where id = $1', [holder]] as const;
+      const decision = await rows.raced([deleting[0], [...deleting[1]]], 'commit', 1, () =>
+        recordRequest(rows.database, input),
+      );
+      assert.equal(said(decision), 'owned');
+    });
+
+    /** [who is in time with what, under which name of the key, what the retry then says] */
+    const inTime: readonly (readonly [
+      string,
+      (input: RecordRequestInput) => readonly [string, string],
+      string,
+      string,
+    ])[] = [
+      ['this id', (input) => [input.rowId, 'another-correlation'], 'content_requests_pkey', 'student_mismatch'],
+      ['this id, in an adopted table', (input) => [input.rowId, 'and-another'], 'adopted_pk', 'student_mismatch'],
+      [
+        'this correlation_id',
+        (input) => [randomUUID(), input.request.correlationId],
+        'content_requests_correlation_id_key',
+        'correlation_id_taken',
+      ],
+      [
+        'this correlation_id, in an adopted table',
+        (input) => [randomUUID(), input.request.correlationId],
+        'ix_adopted_correlation_id',
+        'correlation_id_taken',
+      ],
+    ];
+    for (const [what, values, name, then] of inTime) {
+      it(`somebody inserts ${what} meanwhile: tried again, and then ${then}`, async () => {
+        const key = what.startsWith('this id') ? 'content_requests_pkey' : 'content_requests_correlation_id_key';
+        const rename = (from: string, to: string): Promise<unknown> =>
+          from === to ? Promise.resolve() : rows.query(`alter index ${from} rename to ${to}`);
+        await rename(key, name);
+        const topic = `key ${what}`;
+        await rows.insert({ topic });
+        const input = recordInput(randomUUID(), 'run-1', { topic });
+        const meddle = (): Promise<unknown> => rows.query(INSERT, [...values(input)]);
+        await assert.rejects(recordRequest(inTimeBefore('insert_request_or_fail', meddle), input), (error) => {
+          assert.ok(error instanceof Error && !(error instanceof DatabaseError), `permanent: ${String(error)}`);
+          assert.match(error.message, /another session took its id or correlation_id/);
+          assert.ok(error.cause instanceof DatabaseError, 'the refusal is its cause');
+          assert.equal(error.cause.constraint, name);
+          return true;
+        });
+        assert.equal(said(await recordRequest(rows.database, input)), then);
+        await rename(name, key);
+      });
+    }
+
+    it('a key of its own is no reason to refuse a duplicate or a taken correlation_id', async () => {
+      const rowId = await rows.insert({ topic: 'key twice' });
+      assert.equal(
+        said(await recordRequest(rows.database, recordInput(rowId, 'run-1', { topic: 'key twice' }))),
+        'owned',
+      );
+      const other = recordInput(randomUUID(), 'run-2', { topic: 'key twice', correlationId: `correlation-${rowId}` });
+      assert.equal(said(await recordRequest(rows.database, other)), 'correlation_id_taken');
+    });
+  });
+
   it('a row that stays locked is trouble that passes, and the pool is free again', async () => {
     const rowId = await rows.insert();
     const hurried = openDatabase(
@@ -165,6 +274,15 @@ describe('races for a row', () => {
     const reject = { lookup: { rowId }, code: 'invalid_fields', detail: 'x', messageId: 'm' } as const;
     const result = await rows.raced([own, [rowId]], 'commit', 1, () => rejectRequest(rows.database, reject));
     assert.deepEqual(result, { outcome: 'untouched' });
+    assert.equal((await rows.row(rowId))?.['status'], 'pending');
+  });
+
+  it('a run that was refused while another takes the row: that one keeps it', async () => {
+    const rowId = await rows.insert();
+    const own = `update content_requests set owner_token = 'run-1' where id = $1`;
+    const refused = { ...failInput({ rowId, ownerToken: 'run-2' }), neverOwned: true } as const;
+    const result = await rows.raced([own, [rowId]], 'commit', 1, () => failRequest(rows.database, refused));
+    assert.deepEqual(result, { kind: 'row-lost' });
     assert.equal((await rows.row(rowId))?.['status'], 'pending');
   });
 

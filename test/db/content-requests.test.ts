@@ -381,6 +381,56 @@ describe('content_requests', () => {
     });
   });
 
+  describe('failRequest of a run that never came to own the row', () => {
+    const fail = (rowId: string, runId = 'run-x'): Promise<FencedResult> =>
+      failRequest(rows.database, {
+        ...failInput({ rowId, ownerToken: 'token-1' }),
+        code: 'database_rejected',
+        stage: 'request_received',
+        runId,
+        neverOwned: true,
+      });
+
+    it('fails a row that is pending and was never owned, and no other row; its own retried write is a success', async () => {
+      const [rowId, bystander] = [await rows.insert(), await rows.insert()];
+      await untouched(bystander, async () => assert.deepEqual(await fail(rowId), { kind: 'written' }));
+      const row = await rows.row(rowId);
+      assert.deepEqual(
+        [row?.['status'], row?.['error_stage'], row?.['owner_token']],
+        ['failed', 'request_received', null],
+      );
+      assert.deepEqual(row?.['error_details'], {
+        code: 'database_rejected',
+        attempts: 0,
+        workflow_id: 'content-request/x',
+        run_id: 'run-x',
+      });
+      await untouched(rowId, async () => {
+        assert.deepEqual(await fail(rowId), { kind: 'written' });
+        assert.deepEqual(await fail(rowId, 'run-y'), { kind: 'row-lost' }, 'the twin: of another run');
+      });
+    });
+
+    it('leaves every row alone that a run has owned or that is not pending, and makes none', async () => {
+      for (const status of STATUSES) {
+        // Its own token too: it never came to own the row, so a row that says so is none of this call's.
+        for (const owner_token of status === 'pending' ? ['run-1', 'token-1'] : ['run-1', 'token-1', null]) {
+          const rowId = await rows.insert({ status, owner_token });
+          await untouched(rowId, async () => assert.deepEqual(await fail(rowId), { kind: 'row-lost' }));
+        }
+      }
+      const missing = randomUUID();
+      assert.deepEqual(await fail(missing), { kind: 'row-lost' });
+      assert.equal(await rows.row(missing), undefined);
+    });
+
+    it('a valid message of the same request is not lost to it: it takes the row over', async () => {
+      const rowId = await rows.insert();
+      await fail(rowId);
+      assert.deepEqual(await recordRequest(rows.database, recordInput(rowId, 'run-1')), { kind: 'owned' });
+    });
+  });
+
   describe('rejectRequest', () => {
     const byId = (rowId: string): RejectInput['lookup'] => ({ rowId });
     const byCorrelation = (rowId: string): RejectInput['lookup'] => ({ correlationId: `correlation-${rowId}` });

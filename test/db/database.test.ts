@@ -215,6 +215,26 @@ describe('the database pool', () => {
     });
   });
 
+  describe('behind a pooler that lends a connection for one transaction', () => {
+    const PREPARED = statement('prepared', 'select name from pg_prepared_statements where name is not null');
+
+    it('no statement is left on the connection, inside a transaction or not: the next one has another connection', async () => {
+      const database = pool({ poolSize: 1 });
+      await database.writes(insert('unnamed'));
+      await database.inTransaction((transaction) => transaction.writes(insert('unnamed-too')));
+      assert.deepEqual(await database.many(PREPARED), []);
+    });
+
+    it('the twin: a statement that is sent with its name is left there, and is found', async () => {
+      const client = new pg.Client(url);
+      await client.connect();
+      const { name, text, values } = BACKEND;
+      await client.query({ name, text, values });
+      assert.deepEqual((await client.query(PREPARED.text)).rows, [{ name }]);
+      await client.end();
+    });
+  });
+
   describe('a transaction', () => {
     it('is kept when the work succeeds', async () => {
       const database = pool();

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { startPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import { startStalledProxy } from '../support/stalled-proxy.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/migrate/main.ts', import.meta.url));
 
@@ -18,17 +20,17 @@ describe('npm run migrate', () => {
   });
   after(() => postgres.stop());
 
-  const command = (databaseUrl: string, ...args: string[]): Promise<Ended> =>
+  const command = (databaseUrl: string, args: string[], env: Record<string, string> = {}): Promise<Ended> =>
     new Promise((resolve) => {
       const child = execFile(
         process.execPath,
         ['--import', 'tsx', MAIN, ...args],
-        { env: { PATH: process.env['PATH'], DATABASE_URL: databaseUrl } },
+        { env: { PATH: process.env['PATH'], DATABASE_URL: databaseUrl, ...env } },
         (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, output: stdout + stderr }),
       );
     });
   const exits = async (code: number, pattern: RegExp, databaseUrl: string, ...args: string[]): Promise<void> => {
-    const ended = await command(databaseUrl, ...args);
+    const ended = await command(databaseUrl, args);
     assert.equal(ended.code, code, ended.output);
     assert.match(ended.output, pattern);
   };
@@ -54,5 +56,45 @@ describe('npm run migrate', () => {
 
   it('exits 1 when the database is not there', async () => {
     await exits(1, /does not exist/, postgres.url('nowhere'));
+  });
+
+  it('a server that accepts and says nothing is given up after DATABASE_CONNECT_TIMEOUT_MS', async () => {
+    const proxy = await startStalledProxy({ host: '127.0.0.1', port: Number(new URL(postgres.adminUrl).port) });
+    proxy.stallNew();
+    const startedAt = performance.now();
+    for (const args of [['--status'], []]) {
+      const ended = await command(proxy.through(postgres.adminUrl), args, { DATABASE_CONNECT_TIMEOUT_MS: '300' });
+      assert.equal(ended.code, 1, ended.output);
+      assert.match(ended.output, /timeout/);
+    }
+    const tookMs = performance.now() - startedAt;
+    assert.ok(tookMs < 9_000, `${String(tookMs)} ms for two, and one of 10 s was the limit without the setting`);
+    await proxy.close();
+  });
+
+  it("a build outlasts DATABASE_STATEMENT_TIMEOUT_MS, which is the worker's", async () => {
+    const url = await postgres.createDatabase('long-build');
+    assert.equal((await command(url, [])).code, 0);
+    await withClient(url, async (holder) => {
+      // Concurrent builds wait for every transaction that is older than they are.
+      await holder.query('drop index idx_content_requests_status_created');
+      await holder.query('begin isolation level repeatable read');
+      await holder.query('select from content_requests');
+      const building = command(url, [], { DATABASE_STATEMENT_TIMEOUT_MS: '100' });
+      await waitFor('the build to be older than the timeout', async () => {
+        // By a session of its own: a transaction sees one picture of the activity, its first.
+        const { rowCount } = await withClient(url, (client) =>
+          client.query(
+            `select from pg_stat_activity
+              where query ilike '%create index concurrently%' and pid <> pg_backend_pid()
+                and state = 'active' and clock_timestamp() - query_start > interval '300 ms'`,
+          ),
+        );
+        return rowCount === 1;
+      });
+      await holder.query('commit');
+      const { code, output } = await building;
+      assert.equal(code, 0, output);
+    });
   });
 });

@@ -181,7 +181,7 @@ describe('migrations', () => {
       message: /^create_content_requests\.sql was changed after it was applied on \d{4}-.*: restore the file/,
     });
     assert.deepEqual(
-      (await migrationStatus(url, edited)).map(({ state }) => state),
+      (await migrationStatus(url, { migrations: edited })).map(({ state }) => state),
       ['edited', 'applied'],
     );
     assert.deepEqual((await run(url)).unchanged, [...MIGRATIONS], 'the file that was applied is accepted');

@@ -34,6 +34,8 @@ const COMPLETION: sql.Completion = {
 /** One statement for each function of sql.ts that makes one, under its name. */
 const STATEMENTS: Readonly<Record<string, sql.Statement>> = {
   insertRequest: sql.insertRequest({ ...CONTENT, rowId: ROW_ID.replace('77', '78') }, 'run-1'),
+  insertRequestOrFail: sql.insertRequestOrFail({ ...CONTENT, rowId: ROW_ID.replace('77', '78') }, 'run-1'),
+  findOwnKey: sql.findOwnKey('content_requests_pkey'),
   findRequestForUpdate: sql.findRequestForUpdate(ROW_ID, '2026-11-24T09:00:00.000Z'),
   findRowIdByCorrelation: sql.findRowIdByCorrelation('correlation-77'),
   takeOverRequest: sql.takeOverRequest(CONTENT, 'run-1', ['pending', 'failed']),
@@ -75,7 +77,7 @@ interface Plan {
 
 const nodes = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(nodes)];
 
-/** `generic`: what a named prepared statement has from its sixth execution on a connection; `custom`: before. */
+/** `custom`: what is sent, for these values; `generic`: for any values, as a pooler that prepares statements itself has it. */
 type Mode = 'generic' | 'custom';
 
 describe('the plans of the statements', () => {
@@ -186,7 +188,7 @@ describe('the plans of the statements', () => {
   });
 
   it('names are unique, and short enough that PostgreSQL does not cut them', () => {
-    // node-postgres keeps prepared statements by name: two texts under one name would fail on a used connection.
+    // They stand in errors and letters: a name must tell which statement it was.
     const names = Object.values(STATEMENTS).map(({ name }) => name);
     assert.deepEqual([...new Set(names)], names);
     for (const name of names) assert.match(name, /^[a-z_]{1,63}$/);

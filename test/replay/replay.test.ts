@@ -32,6 +32,8 @@ const ENDS: Readonly<Record<string, string>> = {
   'taken-over-after-failure': 'COMPLETED',
   cancelled: 'CANCELED',
   'row-lost': 'FAILED',
+  refused: 'FAILED',
+  'refused-row-waits': 'FAILED',
   'content-blocked': 'FAILED',
   'media-made': 'COMPLETED',
   'media-awaited': 'COMPLETED',
@@ -118,6 +120,15 @@ describe('replay', () => {
       [...(await replayAll(changed, histories)).keys()],
       generated.map(({ name }) => name),
     );
+  });
+
+  it('runs that were refused before the waiting row was failed replay as they were; newer ones carry the marker', () => {
+    const marked = ({ history }: NamedHistory): boolean => JSON.stringify(history).includes('core_patch');
+    assert.deepEqual(histories.filter((each) => scenarioOf(each.name) === 'refused-row-waits').map(marked), [true]);
+    const older = histories.find((each) => scenarioOf(each.name) === 'refused' && !marked(each));
+    assert(older, 'recorded by the code before');
+    const scheduled = eventsOf(older).flatMap((event) => event.activityTaskScheduledEventAttributes?.activityType.name);
+    assert.deepEqual(scheduled.filter(Boolean), ['recordRequest']);
   });
 
   it('no fixture was edited, lost or slipped in since it was recorded', async () => {

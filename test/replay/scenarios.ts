@@ -50,6 +50,29 @@ async function runWithMedia(stack: TestStack, steps: MediaSteps): Promise<Workfl
   return handle;
 }
 
+/** A request that an adopted table would refuse for good, with or without a row that an API made for it. */
+async function runRefused(stack: TestStack, rowWaits: boolean): Promise<WorkflowHandle> {
+  const REFUSED_MINUTES = 77_777;
+  const fields = { ...fresh(), duration_minutes: REFUSED_MINUTES };
+  const input = processInput(fields);
+  if (rowWaits) {
+    await stack.query(
+      `insert into content_requests (id, correlation_id, student_id, topic, grade_level) values ($1, $2, $3, $4, $5)`,
+      [input.request.rowId, fields.correlation_id, fields.student_id, fields.topic, fields.grade_level],
+    );
+  }
+  await stack.query(
+    `alter table content_requests add constraint replay_refuses check (duration_minutes <> ${String(REFUSED_MINUTES)})`,
+  );
+  try {
+    const handle = await stack.start(input);
+    await ended(handle);
+    return handle;
+  } finally {
+    await stack.query('alter table content_requests drop constraint replay_refuses');
+  }
+}
+
 /** A failed run is an end like any other here. */
 async function ended(handle: WorkflowHandle): Promise<void> {
   await handle.result().catch(() => undefined);
@@ -124,6 +147,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     await ended(handle);
     return handle;
   },
+  refused: (stack) => runRefused(stack, false),
+  'refused-row-waits': (stack) => runRefused(stack, true),
   'content-blocked': (stack) => run(stack, [{ kind: 'permanent', code: 'content_blocked' }]),
   'media-made': (stack) => runWithMedia(stack, { audio: [{ kind: 'ok' }], video: [{ kind: 'ok' }] }),
   'media-awaited': (stack) => runWithMedia(stack, { video: [pending, pending, { kind: 'ok' }] }),

@@ -85,7 +85,8 @@ describe('config: defaults', () => {
     assert.equal(config.shutdownGraceMs, 5_500);
     assert.equal(config.shutdownForceMs, 8_000);
     assert.equal(config.log.project, null);
-    assert.deepEqual(readMigrateConfig(WORKER), { database: config.database, log: config.log });
+    const { url, connectTimeoutMs } = config.database;
+    assert.deepEqual(readMigrateConfig(WORKER), { database: { url, connectTimeoutMs }, log: config.log });
   });
 
   it('takes blank for unset, and trims', () => {
@@ -108,6 +109,22 @@ describe('config: defaults', () => {
         assert.equal(faults(wrong).length, 1, `${setting.name}=${String(wrong)}`);
       }
       if (setting.default !== null) assert.ok(setting.default >= setting.min && setting.default <= setting.max);
+    }
+  });
+
+  it('is read by the processes that the table names, and by no other', () => {
+    const reads = { bridge: readBridgeConfig, worker: readWorkerConfig, migrate: readMigrateConfig };
+    for (const setting of SETTINGS) {
+      // A text may be anything, and the rules of each have their own tests.
+      if (setting.kind === 'text') continue;
+      const told = Object.entries(reads)
+        .filter(([, read]) =>
+          faultsOf(read, { ...BRIDGE, ...WORKER, [setting.name]: '%' })
+            .map(variableOf)
+            .includes(setting.name),
+        )
+        .map(([name]) => name);
+      assert.deepEqual(told, setting.usedBy, setting.name);
     }
   });
 
@@ -323,8 +340,28 @@ describe('config: rules between settings', () => {
     },
     {
       name: 'BRIDGE_LEASE_RENEW_MS',
-      bad: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '10000' },
-      good: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '9999' },
+      bad: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '5001' },
+      good: { BRIDGE_ACK_DEADLINE_SECONDS: '10', BRIDGE_LEASE_RENEW_MS: '5000' },
+    },
+    {
+      name: 'BRIDGE_START_DEADLINE_MS',
+      bad: { BRIDGE_START_DEADLINE_MS: '30001' },
+      good: { BRIDGE_START_DEADLINE_MS: '30000' },
+    },
+    {
+      name: 'BRIDGE_BREAKER_THRESHOLD',
+      bad: { BRIDGE_BREAKER_THRESHOLD: '33' },
+      good: { BRIDGE_BREAKER_THRESHOLD: '32' },
+    },
+    {
+      name: 'BRIDGE_BREAKER_THRESHOLD',
+      bad: { BRIDGE_BREAKER_THRESHOLD: '11', BRIDGE_CONCURRENCY: '1' },
+      good: { BRIDGE_BREAKER_THRESHOLD: '10', BRIDGE_CONCURRENCY: '1' },
+    },
+    {
+      name: 'BRIDGE_PUBLISH_DEADLINE_MS',
+      bad: { BRIDGE_PUBLISH_DEADLINE_MS: '50001' },
+      good: { BRIDGE_PUBLISH_DEADLINE_MS: '50000' },
     },
     { name: 'BRIDGE_IDLE_WINDOW_MS', bad: { BRIDGE_IDLE_WINDOW_MS: '9999' }, good: { BRIDGE_IDLE_WINDOW_MS: '10000' } },
     {

@@ -21,12 +21,24 @@ describe('ProviderState', () => {
     lines = [];
   });
 
+  /** Each check under way waits here for its end. */
+  let held: ((end: Error | null) => void)[] | null;
+  beforeEach(() => {
+    held = null;
+  });
+
   const fresh = (): ProviderState => {
     const generator: Generator = {
       name: 'fake',
       generate: () => Promise.reject(new Error('not asked for')),
       check: () => {
         checks += 1;
+        const waiting = held;
+        if (waiting !== null) {
+          return new Promise((resolve, reject) => {
+            waiting.push((end) => (end === null ? resolve('all well') : reject(end)));
+          });
+        }
         return answer === null ? Promise.resolve('all well') : Promise.reject(answer);
       },
     };
@@ -101,5 +113,44 @@ describe('ProviderState', () => {
     now = 1e9;
     state.lookAgainIfDue();
     assert.equal(checks, 2, 'while all is well, the requests say enough');
+  });
+
+  const FORBIDDEN = new HttpStatusError(403, 'no role', null);
+  /** [what a request told while the look was under way, how the look ended, what readiness says then] */
+  const late: readonly (readonly [string, Failure | null | 'nothing', Error | null, ProviderWord])[] = [
+    ['an answer stands against a look that failed', null, FORBIDDEN, 'ok'],
+    ['a refusal stands against a look that was answered', CONFIGURATION, null, 'misconfigured'],
+    ['an outage stands against a look that was answered', UNAVAILABLE, null, 'unavailable'],
+    ['a failure of one attempt says nothing, so the look counts', { kind: 'transient', code: 'x' }, null, 'ok'],
+    ['the twin: with nothing told meanwhile the look counts', 'nothing', FORBIDDEN, 'misconfigured'],
+  ];
+  for (const [what, told, end, word] of late) {
+    it(`a look that ends late: ${what}`, async () => {
+      const waiting = (held = []) as ((end: Error | null) => void)[];
+      const state = fresh();
+      // Told before the look began: older than it.
+      state.report(UNAVAILABLE);
+      const look = state.look();
+      if (told !== 'nothing') state.report(told);
+      waiting[0]?.(end);
+      await look;
+      assert.equal(state.word, word);
+    });
+  }
+
+  it('of two looks the one that began later counts, whichever ends first', async () => {
+    for (const order of [
+      [0, 1],
+      [1, 0],
+    ]) {
+      const waiting = (held = []) as ((end: Error | null) => void)[];
+      const state = fresh();
+      const looks = [state.look(), state.look()];
+      for (const index of order) {
+        waiting[index]?.(index === 0 ? FORBIDDEN : null);
+        await looks[index];
+      }
+      assert.equal(state.word, 'ok', order.join(', '));
+    }
   });
 });

@@ -359,4 +359,94 @@ describe('processContentRequest', () => {
       await stack.query(`alter table content_requests drop constraint student_fk`);
     }
   });
+
+  it('a unique key of an adopted table that another row holds is permanent, with a letter, and not tried without end', async () => {
+    const first = fresh({ student_id: 'once' });
+    await (await stack.start(processInput(first))).result();
+    await stack.query(`create unique index of_a_student on content_requests (student_id) where student_id = 'once'`);
+    try {
+      const fields = fresh({ student_id: 'once' });
+      const input = processInput(fields);
+      const failure = await failureOf(await stack.start(input));
+      assert.deepEqual([failure.type, failure.category], ['database_rejected', undefined]);
+      assert.match(failure.message, /insert_request_or_fail: 23505 .*"of_a_student"/);
+      assert.equal(await stack.row(input.request.rowId), undefined);
+      const [letter] = await waitFor('the letter', () => {
+        const found = lettersOf(fields.correlation_id);
+        return found.length > 0 && found;
+      });
+      assert.deepEqual([letter?.letter.reason, letter?.letter.stage], ['database_rejected', 'request_received']);
+      assert.equal((await stack.row(processInput(first).request.rowId))?.status, 'completed');
+    } finally {
+      await stack.query('drop index of_a_student');
+    }
+  });
+
+  describe('a request that PostgreSQL refuses for good while a row that the API made waits for it', () => {
+    before(() => stack.query(`alter table content_requests add constraint adopted check (duration_minutes <> 99999)`));
+    after(() => stack.query('alter table content_requests drop constraint adopted'));
+
+    /** The row as an API makes it, then the message that the table refuses. */
+    async function refuse(
+      columns: Record<string, unknown> = {},
+    ): Promise<{ handle: WorkflowHandle; rowId: string; id: string }> {
+      const fields = fresh({ duration_minutes: 99_999 });
+      const input = processInput(fields);
+      const all = {
+        id: input.request.rowId,
+        correlation_id: fields.correlation_id,
+        student_id: fields['student_id'],
+        topic: fields['topic'],
+        grade_level: fields['grade_level'],
+        ...columns,
+      };
+      const places = Object.keys(all).map((_, index) => `$${String(index + 1)}`);
+      await stack.query(
+        `insert into content_requests (${Object.keys(all).join(', ')}) values (${places.join(', ')})`,
+        Object.values(all),
+      );
+      return { handle: await stack.start(input), rowId: input.request.rowId, id: fields.correlation_id };
+    }
+    const rowOf = (failure: ApplicationFailure): unknown => (failure.details?.[0] as { row: unknown }).row;
+
+    it('the row is failed and says why, the letter goes out, the run ends Failed', async () => {
+      const { handle, rowId, id } = await refuse();
+      const failure = await failureOf(handle);
+      assert.deepEqual([failure.type, rowOf(failure)], ['database_rejected', 'written']);
+      const row = await stack.row(rowId);
+      assert.deepEqual([row?.status, row?.error_stage, row?.owner_token], ['failed', 'request_received', null]);
+      assert.equal(row?.error_details?.['code'], 'database_rejected');
+      assert.equal(row.error_details['run_id'], (await handle.describe()).runId);
+      await waitFor('the letter', () => lettersOf(id).length === 1);
+    });
+
+    it('the twin: a row that a run has owned is not touched', async () => {
+      const { handle, rowId } = await refuse({ owner_token: 'an earlier run' });
+      const earlier = await stack.row(rowId);
+      const failure = await failureOf(handle);
+      assert.deepEqual([failure.type, rowOf(failure)], ['database_rejected', 'not-ours']);
+      assert.deepEqual(await stack.row(rowId), earlier);
+    });
+
+    it('a cancel does not keep it from being told, nor does an outage of the database', async () => {
+      // The row cannot be read or written until the table is back: recordRequest waits first, then is refused.
+      await stack.query('alter table content_requests rename to content_requests_away');
+      const fields = fresh({ duration_minutes: 99_999 });
+      const input = processInput(fields);
+      const { rowId } = input.request;
+      const handle = await stack.start(input);
+      await waitFor('a retried write', async () => {
+        const waiting = (await handle.describe()).raw.pendingActivities ?? [];
+        return waiting.some((activity) => (activity.attempt ?? 0) >= 2);
+      });
+      await handle.cancel();
+      await stack.query(
+        `insert into content_requests_away (id, correlation_id, student_id, topic, grade_level) values ($1, $2, 'student-1', 'Photosynthesis', '9th Grade')`,
+        [rowId, fields.correlation_id],
+      );
+      await stack.query('alter table content_requests_away rename to content_requests');
+      assert.equal((await failureOf(handle)).type, 'database_rejected');
+      assert.equal((await stack.row(rowId))?.status, 'failed');
+    });
+  });
 });

@@ -85,6 +85,27 @@ describe('leases', () => {
     assert.equal(recorded.calls.length, 2);
   });
 
+  it('a renewal that hangs does not put off the next: half a lease apart, one may be lost', async () => {
+    const clock = new HandClock();
+    const recorded = recording();
+    const hanging: SubscriberApi = {
+      ...recorded.api,
+      modifyAckDeadline: async (request, limits) => {
+        await recorded.api.modifyAckDeadline(request, limits);
+        if (recorded.calls.length === 1) await new Promise(() => undefined);
+      },
+    };
+    const leases = new Leases(hanging, { ...OPTIONS, renewMs: 15_000 }, clock, log);
+    const stop = new AbortController();
+    const renewing = leases.keepRenewing(stop.signal);
+    leases.hold('a');
+    await clock.pass(15_000);
+    await clock.pass(15_000);
+    assert.equal(recorded.calls.length, 2);
+    stop.abort();
+    await renewing;
+  });
+
   it('gives back in calls of at most 1000 ids', async () => {
     const recorded = recording();
     const leases = new Leases(recorded.api, OPTIONS, new HandClock(), log);
