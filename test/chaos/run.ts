@@ -20,8 +20,8 @@ import { grouped } from './grouped.ts';
 import { Log } from './history.ts';
 import { compare, type Violation } from './ledger.ts';
 import { makePlan, type Plan, type PlannedRequest } from './mix.ts';
-import { seeded } from './random.ts';
-import { startWorld, type World } from './world.ts';
+import { seeded, type Random } from './random.ts';
+import { startWorld, type World, type WorldOptions } from './world.ts';
 
 export interface RunOptions {
   readonly messages: number;
@@ -36,8 +36,19 @@ export interface RunOptions {
   readonly openLimit?: number;
   /** When nothing changes for so long, nothing will. */
   readonly patienceMs?: number;
+  /** What is published; the mix unless given. */
+  readonly plan?: (random: Random) => Plan;
+  /** Breaks things in its own order, in place of the faults by chance; when it ends, all must be mended. */
+  readonly script?: Script;
+  readonly world?: Omit<WorldOptions, 'folder' | 'root'>;
   /** Ends it: processes and servers are stopped, and it rejects. */
   readonly signal?: AbortSignal;
+}
+
+export interface Script {
+  /** Bridges and workers are started by the script. */
+  readonly startsAll?: boolean;
+  readonly run: (chaos: Chaos, published: Promise<void>) => Promise<void>;
 }
 
 export interface Outcome {
@@ -68,8 +79,9 @@ const AT_ONCE = 2;
 export async function runChaos(options: RunOptions): Promise<Outcome> {
   const startedAt = Date.now();
   const random = seeded(options.seed);
-  const plan = makePlan(options.messages, random, `s${String(options.seed)}`);
+  const plan = options.plan?.(random) ?? makePlan(options.messages, random, `s${String(options.seed)}`);
   const world = await startWorld({
+    ...options.world,
     folder: options.folder,
     ...(options.root === undefined ? {} : { root: options.root }),
   });
@@ -115,12 +127,15 @@ class Run {
     await this.#makeApiRows();
     const letters = this.#world.pubsub.subscription(this.#world.names.deadLetterSubscription);
     letters.on('message', (message: Message) => this.#takeLetter(message));
-    for (const each of [...bridges, ...workers]) each.start();
+    const { script } = this.#options;
+    if (script?.startsAll !== true) for (const each of [...bridges, ...workers]) each.start();
 
-    const breaking = this.#breakThings();
-    await this.#publishAll();
+    const publishing = this.#publishAll();
+    const breaking = script === undefined ? this.#breakThings() : script.run(this.#chaos(seeded(0)), publishing);
+    await publishing;
     say(`${this.#since()} published ${String(this.#published.size)} messages`);
-    await this.#until((left) => left <= Math.max(5, this.#plan.requests.length * 0.03));
+    if (script === undefined) await this.#until((left) => left <= Math.max(5, this.#plan.requests.length * 0.03));
+    else await breaking;
     this.#healing.abort();
     await breaking;
     const healedAt = Date.now();
@@ -192,10 +207,8 @@ class Run {
     this.#lettersTaken = Promise.all([this.#lettersTaken, this.#publish(index, data)]);
   }
 
-  async #breakThings(): Promise<void> {
-    const { faults, seed } = this.#options;
-    const random = seeded(seed + 1);
-    const chaos: Chaos = {
+  #chaos(random: Random): Chaos {
+    return {
       world: this.#world,
       log: this.#log,
       random,
@@ -203,6 +216,12 @@ class Run {
       published: () => this.#publishedRequests,
       publishAgain: (request) => this.#publishAgain(request),
     };
+  }
+
+  async #breakThings(): Promise<void> {
+    const { faults, seed } = this.#options;
+    const random = seeded(seed + 1);
+    const chaos = this.#chaos(random);
     const held = new Set<Fault['on']>();
     const one = async (): Promise<void> => {
       while (!chaos.signal.aborted && faults.length > 0) {

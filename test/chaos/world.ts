@@ -55,6 +55,11 @@ export interface WorldOptions {
   readonly bridges?: number;
   readonly workers?: number;
   readonly workerSlots?: number;
+  /** The subscription's ack deadline. */
+  readonly leaseSeconds?: number;
+  /** More in the environment of bridges, and of workers. */
+  readonly bridgeEnv?: Readonly<Record<string, string>>;
+  readonly workerEnv?: Readonly<Record<string, string>>;
 }
 
 /** Not a superuser: connection limits and read-only defaults do not bind one. */
@@ -80,7 +85,7 @@ const AUDIT = `
 `;
 
 export async function startWorld(options: WorldOptions): Promise<World> {
-  const { folder, root = projectRoot } = options;
+  const { folder, root = projectRoot, leaseSeconds = LEASE_SECONDS } = options;
   await mkdir(folder, { recursive: true });
   const [servers, provider, bundle] = await Promise.all([startServers(folder), startProvider(), bundleWorkflows()]);
   const bundleFile = path.join(folder, 'workflow-bundle.cjs');
@@ -118,7 +123,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     deadLetterSubscription: NAMES.deadLetterSubscription,
   };
   await createPubsubResources(pubsub, names);
-  await pubsub.subscription(names.subscription).setMetadata({ ackDeadlineSeconds: LEASE_SECONDS });
+  await pubsub.subscription(names.subscription).setMetadata({ ackDeadlineSeconds: leaseSeconds });
   const subscriber = new v1.SubscriberClient(
     (await pubsub.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0],
   );
@@ -143,7 +148,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     PUBSUB_SUBSCRIPTION: names.subscription,
     PUBSUB_DLQ_TOPIC: names.deadLetterTopic,
     PUBSUB_DLQ_SUBSCRIPTION: names.deadLetterSubscription,
-    BRIDGE_ACK_DEADLINE_SECONDS: String(LEASE_SECONDS),
+    BRIDGE_ACK_DEADLINE_SECONDS: String(leaseSeconds),
     BRIDGE_LEASE_RENEW_MS: '3000',
     BRIDGE_PULL_TIMEOUT_MS: '1500',
     BRIDGE_IDLE_WINDOW_MS: '4500',
@@ -153,6 +158,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     RETRY_MAX_ATTEMPTS: String(MAX_ATTEMPTS),
     RETRY_FIRST_WAIT_MS: '200',
     RETRY_MAX_WAIT_MS: '1000',
+    ...options.bridgeEnv,
   };
   const workerEnv = (number: number): Record<string, string> => ({
     ...common,
@@ -166,6 +172,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     SECRET_KEY,
     WORKER_ACTIVITY_SLOTS: String(options.workerSlots ?? 30),
     WORKER_WORKFLOW_BUNDLE: bundleFile,
+    ...options.workerEnv,
   });
   const log = (name: string): string => path.join(folder, `${name}.log`);
   const bridge = (name: string, args: readonly string[], more: Record<string, string> = {}): Supervised =>
@@ -193,7 +200,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     workers: Array.from({ length: options.workers ?? 3 }, (_, n) =>
       worker(`worker-${String(n + 1)}`, 'src/worker/main.ts'),
     ),
-    drain: bridge('bridge-drain', [], { BRIDGE_IDLE_WINDOW_MS: String((LEASE_SECONDS + 3) * 1_000) }),
+    drain: bridge('bridge-drain', [], { BRIDGE_IDLE_WINDOW_MS: String((leaseSeconds + 3) * 1_000) }),
     temporal,
     pubsub,
     subscriber,

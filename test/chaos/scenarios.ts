@@ -1,0 +1,401 @@
+/** What chance does not arrange: outages of a given length, floods, hostile input, and recovery as a number. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { rowIdOf } from '../../src/contract/message.ts';
+import type { Chaos } from './faults.ts';
+import { KINDS, makePlan, type Plan, type PlannedRequest, type ProviderStep } from './mix.ts';
+import type { Random } from './random.ts';
+import type { Outcome, RunOptions } from './run.ts';
+
+export interface Scenario {
+  readonly name: string;
+  /** Shorter, for every CI run. */
+  readonly options: (short: boolean) => Omit<RunOptions, 'folder' | 'say' | 'seed' | 'faults'>;
+  /** What must hold beyond the ledger; in words what does not. */
+  readonly demands?: (outcome: Outcome, figures: Figures) => string[];
+}
+
+/** What a script measures: name -> number. */
+export type Figures = Record<string, number>;
+
+const figures = new WeakMap<object, Figures>();
+/** Filled by the script of a run, read when the run is over. */
+export function figuresOf(chaos: { readonly world: object }): Figures {
+  const found = figures.get(chaos.world) ?? {};
+  figures.set(chaos.world, found);
+  return found;
+}
+
+const OK: ProviderStep = { kind: 'ok', ms: 50 };
+
+/** Requests that work at their first attempt. */
+function healthy(count: number, script: readonly ProviderStep[] = [OK], more: object = {}): Plan {
+  return planOf(
+    Array.from({ length: count }, (_, number) => {
+      const id = `healthy-${String(number + 1)}`;
+      const body = {
+        correlation_id: id,
+        student_id: 'student-1',
+        topic: `Topic of ${id}`,
+        requested_modalities: ['text'],
+      };
+      return {
+        kind: 'healthy',
+        rowId: rowIdOf(id),
+        correlationId: id,
+        bodies: [Buffer.from(JSON.stringify({ ...body, ...more }))],
+        script,
+        ends: { statuses: ['completed'], retryCount: 0, letter: null },
+      };
+    }),
+  );
+}
+
+interface Sketch extends Pick<PlannedRequest, 'kind' | 'rowId' | 'correlationId' | 'script' | 'ends'> {
+  readonly bodies: readonly Buffer[];
+}
+
+function planOf(sketches: readonly Sketch[]): Plan {
+  let index = 0;
+  const requests = sketches.map(({ bodies, ...sketch }): PlannedRequest => ({
+    ...sketch,
+    messages: bodies.map((body) => ({ index: index++, body, content: 'a' })),
+    apiRow: null,
+    videoLooks: 0,
+  }));
+  return {
+    requests,
+    messages: requests.flatMap((request) => request.messages.map((message) => ({ message, request }))),
+  };
+}
+
+/** Only kinds that are invalid, without rows that wait for them. */
+function poison(count: number, random: Random): Plan {
+  const kinds = KINDS.filter(({ name }) => /^(not |invalid fields)/.test(name));
+  const sketches = Array.from({ length: count }, (_, number): Sketch => {
+    const { bodies, rowId, correlationId, ends } = random.pick(kinds).make(random, `poison-${String(number + 1)}`);
+    return { kind: 'poison', rowId, correlationId, bodies: bodies.map(({ body }) => body), script: [], ends };
+  });
+  return planOf(sketches);
+}
+
+function together(...plans: readonly Plan[]): Plan {
+  return planOf(
+    plans.flatMap(({ requests }) =>
+      requests.map((request) => ({ ...request, bodies: request.messages.map(({ body }) => body) })),
+    ),
+  );
+}
+
+function startAll({ world }: Chaos): void {
+  for (const each of [...world.bridges, ...world.workers]) each.start();
+}
+
+const countRows = async ({ world }: Chaos, status: string): Promise<number> => {
+  const rows = await world.query('select count(*)::int as count from content_requests where status::text = $1', [
+    status,
+  ]);
+  return Number(rows[0]?.['count']);
+};
+
+async function untilTrue(what: string, ask: () => Promise<boolean> | boolean, limitMs = 300_000): Promise<void> {
+  for (const until = Date.now() + limitMs; !(await ask());) {
+    if (Date.now() > until) throw new Error(`never came true: ${what}`);
+    await sleep(50);
+  }
+}
+
+const noLetters = ({ letters, mostDeliveries }: Outcome): string[] => [
+  ...(letters === 0 ? [] : [`${String(letters)} dead letters, and none is due`]),
+  ...(mostDeliveries < 25 ? [] : [`delivered ${String(mostDeliveries)} times`]),
+];
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'Temporal down for five bridge executions in a row',
+    options: (short) => ({
+      messages: 0,
+      plan: () => healthy(short ? 50 : 500),
+      script: {
+        startsAll: true,
+        run: async (chaos, published) => {
+          const { world, log } = chaos;
+          for (const worker of world.workers) worker.start();
+          await published;
+          const window = log.begin({ name: 'Temporal unreachable', redelivers: true });
+          world.gates.bridgesToTemporal.down();
+          world.gates.workersToTemporal.down();
+          for (let execution = 1; execution <= 5; execution += 1) {
+            log.begin({ name: 'bridge execution without Temporal', redelivers: true }).to = Date.now();
+            const how = await world.drain.once();
+            if (how !== 3) throw new Error(`a bridge without Temporal ends with 3, not ${String(how)}`);
+          }
+          world.gates.bridgesToTemporal.up();
+          world.gates.workersToTemporal.up();
+          window.to = Date.now();
+          for (const bridge of world.bridges) bridge.start();
+        },
+      },
+      openLimit: Infinity,
+      world: { bridgeEnv: { BRIDGE_OUTAGE_LIMIT_MS: '4000' } },
+    }),
+    demands: noLetters,
+  },
+  {
+    name: 'PostgreSQL down',
+    options: (short) => ({
+      messages: 0,
+      plan: () => healthy(short ? 50 : 500),
+      script: {
+        startsAll: true,
+        run: async (chaos, published) => {
+          const { world, log } = chaos;
+          startAll(chaos);
+          await published;
+          const window = log.begin({ name: 'PostgreSQL down', redelivers: false });
+          await world.servers.postgres.end('SIGINT');
+          // Row writes are tried again 1, 2, 4 … 30 s apart: six tries, of which the last are as far apart as they get.
+          await sleep(short ? 20_000 : 120_000);
+          await world.servers.postgres.start();
+          window.to = Date.now();
+        },
+      },
+      openLimit: Infinity,
+    }),
+    demands: noLetters,
+  },
+  {
+    name: 'provider down for three minutes',
+    options: (short) => ({
+      messages: 0,
+      plan: () => healthy(short ? 50 : 200),
+      script: {
+        run: async ({ world, log }, published) => {
+          world.provider.trouble = 503;
+          await published;
+          const window = log.begin({ name: 'provider answers 503', redelivers: false });
+          await sleep(short ? 15_000 : 180_000);
+          world.provider.trouble = null;
+          window.to = Date.now();
+        },
+      },
+      openLimit: Infinity,
+    }),
+    demands: noLetters,
+  },
+  {
+    name: 'all messages queued at once',
+    options: (short) => ({
+      messages: 0,
+      plan: (random) => makePlan(short ? 1_000 : 20_000, random, 'flood'),
+      script: {
+        startsAll: true,
+        run: async (chaos, published) => {
+          await published;
+          startAll(chaos);
+        },
+      },
+      openLimit: Infinity,
+      patienceMs: 180_000,
+    }),
+    demands: ({ peakRssMib }) =>
+      Object.entries(peakRssMib).flatMap(([role, mib]) => (mib < 700 ? [] : [`a ${role} took ${String(mib)} MiB`])),
+  },
+  {
+    name: 'poison in front of good ones',
+    options: (short) => {
+      const count = short ? 200 : 2_000;
+      return {
+        messages: 0,
+        plan: (random) => together(poison(count, random), healthy(count)),
+        script: {
+          startsAll: true,
+          run: async (chaos, published) => {
+            await published;
+            const startedAt = Date.now();
+            startAll(chaos);
+            await untilTrue(
+              'all good ones are completed',
+              async () => (await countRows(chaos, 'completed')) === count,
+              900_000,
+            );
+            figuresOf(chaos)['p95 seconds'] = await p95(chaos, startedAt);
+          },
+        },
+        openLimit: Infinity,
+        // More invalid ones than good ones: the alarm says so with exit 5, and healthy messages go on.
+        world: {},
+      };
+    },
+  },
+  {
+    name: 'the same good ones without poison',
+    options: (short) => {
+      const count = short ? 200 : 2_000;
+      return {
+        messages: 0,
+        plan: () => healthy(count),
+        script: {
+          startsAll: true,
+          run: async (chaos, published) => {
+            await published;
+            const startedAt = Date.now();
+            startAll(chaos);
+            await untilTrue(
+              'all good ones are completed',
+              async () => (await countRows(chaos, 'completed')) === count,
+              900_000,
+            );
+            figuresOf(chaos)['p95 seconds'] = await p95(chaos, startedAt);
+          },
+        },
+        openLimit: Infinity,
+      };
+    },
+  },
+  {
+    name: 'bodies of 512 KiB',
+    options: (short) => ({
+      messages: 0,
+      plan: () => {
+        // What nobody knows is dropped, and it has to be carried all the same.
+        const room = 512 * 1_024 - 200;
+        return together(
+          healthy(short ? 10 : 60, [OK], { padding: 'x'.repeat(room) }),
+          planOf([
+            {
+              kind: 'large, and never works',
+              rowId: rowIdOf('large-fails'),
+              correlationId: 'large-fails',
+              bodies: [
+                Buffer.from(
+                  JSON.stringify({
+                    correlation_id: 'large-fails',
+                    student_id: 's',
+                    topic: 't',
+                    padding: 'x'.repeat(room),
+                  }),
+                ),
+              ],
+              script: [{ kind: 'status', status: 422 }],
+              ends: { statuses: ['failed'], retryCount: 1, letter: 'generation_failed' },
+            },
+          ]),
+        );
+      },
+      script: { run: (_, published) => published },
+    }),
+  },
+  {
+    name: 'the same message 1,000 times',
+    options: (short) => ({
+      messages: 0,
+      plan: () => {
+        const body = Buffer.from(
+          JSON.stringify({
+            correlation_id: 'again',
+            student_id: 's',
+            topic: 'Topic of again',
+            requested_modalities: ['text'],
+          }),
+        );
+        return planOf([
+          {
+            kind: 'the same',
+            rowId: rowIdOf('again'),
+            correlationId: 'again',
+            bodies: Array.from({ length: short ? 200 : 1_000 }, () => body),
+            script: [OK],
+            ends: { statuses: ['completed'], retryCount: 0, letter: null },
+          },
+        ]);
+      },
+      script: { run: (_, published) => published },
+      openLimit: Infinity,
+    }),
+  },
+  {
+    name: 'worker kill -9 with 100 generations in flight',
+    options: () => ({
+      messages: 0,
+      // The first call takes longer than anybody waits; the second is the one that recovers.
+      plan: () =>
+        healthy(100, [
+          { kind: 'ok', ms: 120_000 },
+          { kind: 'ok', ms: 1_000 },
+        ]),
+      world: { workers: 2, workerSlots: 100 },
+      script: {
+        startsAll: true,
+        run: async (chaos, published) => {
+          const { world, log } = chaos;
+          const [victim, other] = world.workers;
+          if (victim === undefined || other === undefined) throw new Error('two workers are needed');
+          for (const each of [...world.bridges, victim]) each.start();
+          await published;
+          await untilTrue('100 generations are in flight', () => world.provider.calls.length === 100);
+          other.start();
+          await untilTrue('the other worker polls', () => pollers(chaos, 2));
+          const window = log.begin({ name: 'worker kill -9', redelivers: false, workers: [1] });
+          victim.signal('SIGKILL');
+          await untilTrue('all are completed', async () => (await countRows(chaos, 'completed')) === 100);
+          figuresOf(chaos)['recovery seconds'] = (Date.now() - window.from) / 1_000;
+          window.to = Date.now();
+        },
+      },
+      openLimit: Infinity,
+    }),
+    demands: (_, figures) =>
+      (figures['recovery seconds'] ?? Infinity) <= 60 ? [] : [`recovery took ${String(figures['recovery seconds'])} s`],
+  },
+  {
+    name: 'bridge kill -9 in mid-batch',
+    options: () => ({
+      messages: 0,
+      plan: () => healthy(32),
+      // As in production, and three times the lease of the other runs.
+      world: { bridges: 1, leaseSeconds: 30, bridgeEnv: { BRIDGE_LEASE_RENEW_MS: '10000' } },
+      script: {
+        run: async (chaos, published) => {
+          const { world, log } = chaos;
+          const [bridge] = world.bridges;
+          await published;
+          world.gates.bridgesToTemporal.slow(3_000);
+          await untilTrue('the bridge holds them all', () => pulled(bridge?.logFile ?? '', 32));
+          const window = log.begin({ name: 'bridge kill -9', redelivers: true });
+          bridge?.signal('SIGKILL');
+          world.gates.bridgesToTemporal.up();
+          await untilTrue('all are completed', async () => (await countRows(chaos, 'completed')) === 32);
+          figuresOf(chaos)['recovery seconds'] = (Date.now() - window.from) / 1_000;
+          window.to = Date.now();
+        },
+      },
+      openLimit: Infinity,
+    }),
+    demands: (_, figures) =>
+      (figures['recovery seconds'] ?? Infinity) <= 60 ? [] : [`recovery took ${String(figures['recovery seconds'])} s`],
+  },
+];
+
+async function p95({ world }: Chaos, startedAt: number): Promise<number> {
+  const rows = await world.query(
+    `select extract(epoch from percentile_disc(0.95) within group (order by completed_at) - to_timestamp($1))::float as p95
+       from content_requests where status = 'completed'`,
+    [startedAt / 1_000],
+  );
+  return Math.round(Number(rows[0]?.['p95']) * 10) / 10;
+}
+
+async function pollers({ world }: Chaos, count: number): Promise<boolean> {
+  const { pollers: found } = await world.temporal.workflowService.describeTaskQueue({
+    namespace: world.temporal.options.namespace,
+    taskQueue: { name: 'content-generation' },
+    taskQueueType: 2,
+  });
+  return found.length >= count;
+}
+
+async function pulled(logFile: string, count: number): Promise<boolean> {
+  const { readFile } = await import('node:fs/promises');
+  const text = await readFile(logFile, 'utf8').catch(() => '');
+  return text.split('"message pulled"').length > count;
+}
