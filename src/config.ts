@@ -5,7 +5,7 @@ import type { NativeConnectionOptions } from '@temporalio/worker';
 import { NAMES } from './contract/names.ts';
 import type { RetryPolicy } from './contract/retry-policy.ts';
 import { readGenerator, type GeneratorConfig } from './config-generator.ts';
-import { FALSE, Reader, TRUE, type Env } from './config-reader.ts';
+import { FALSE, LOOPBACK, Reader, TRUE, type Env } from './config-reader.ts';
 import { SETTINGS } from './settings.ts';
 
 export type { GeminiConfig, GeneratorConfig, HttpGeneratorConfig } from './config-generator.ts';
@@ -27,6 +27,9 @@ export interface LogConfig {
   /** GOOGLE_CLOUD_PROJECT, for trace fields. */
   readonly project: string | null;
 }
+
+/** What is done as it is asked for and weakens the process: a main logs each. */
+export type Warnings = readonly string[];
 
 export interface BridgeConfig {
   readonly project: string;
@@ -60,6 +63,7 @@ export interface BridgeConfig {
   readonly rejectAlarmCount: number;
   readonly rejectAlarmRatio: number;
   readonly log: LogConfig;
+  readonly warnings: Warnings;
 }
 
 export interface DatabaseConfig {
@@ -83,11 +87,13 @@ export interface WorkerConfig {
   readonly shutdownForceMs: number;
   readonly port: number | null;
   readonly log: LogConfig;
+  readonly warnings: Warnings;
 }
 
 export interface MigrateConfig {
   readonly database: DatabaseConfig;
   readonly log: LogConfig;
+  readonly warnings: Warnings;
 }
 
 export function readBridgeConfig(env: Env): BridgeConfig {
@@ -124,6 +130,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
     rejectAlarmCount: reader.number('BRIDGE_REJECT_ALARM_COUNT'),
     rejectAlarmRatio: reader.number('BRIDGE_REJECT_ALARM_RATIO'),
     log: readLog(reader),
+    warnings: reader.warnings,
   };
   checkUnused(reader);
   const emulator = reader.raw('PUBSUB_EMULATOR_HOST');
@@ -198,6 +205,7 @@ export function readWorkerConfig(env: Env): WorkerConfig {
     shutdownForceMs: reader.number('WORKER_SHUTDOWN_FORCE_MS'),
     port: reader.optionalNumber('PORT'),
     log: readLog(reader),
+    warnings: reader.warnings,
   };
   checkUnused(reader);
   if (config.workflowBundle !== null && !existsSync(config.workflowBundle)) {
@@ -219,9 +227,15 @@ export function readGeneratorConfig(env: Env): GeneratorConfig {
   return reader.done(readGenerator(reader));
 }
 
+/** TEMPORAL_* only; for whoever speaks to Temporal alone. */
+export function readTemporalConfig(env: Env): TemporalConfig {
+  const reader = new Reader(env, 'worker');
+  return reader.done(readTemporal(reader));
+}
+
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
-  return reader.done({ database: readDatabase(reader), log: readLog(reader) });
+  return reader.done({ database: readDatabase(reader), log: readLog(reader), warnings: reader.warnings });
 }
 
 function readDatabase(reader: Reader): DatabaseConfig {
@@ -304,7 +318,16 @@ function readTemporal(reader: Reader): TemporalConfig {
   const connection: NativeConnectionOptions = { address };
   if (apiKey !== undefined) connection.apiKey = apiKey;
   if (metadata !== undefined) connection.metadata = metadata;
+  // The SDK speaks plainly where nothing is said. Off this machine nothing said is TLS, as in the database's URL.
+  const elsewhere = !LOOPBACK.test(address.replace(/:\d+$/, ''));
   if (tls !== undefined) connection.tls = tls;
+  else if (elsewhere) connection.tls = true;
+  if (tls === false && elsewhere) {
+    reader.warn(
+      'TLS to Temporal is turned off (TEMPORAL_TLS=false, or tls.disabled in the profile): whoever is on the way can ' +
+        `read the requests${apiKey === undefined ? '' : ' and the API key'} and answer in its place; unset it`,
+    );
+  }
   return { connection, address, namespace: loaded.namespace ?? NAMES.namespace, taskQueue };
 }
 

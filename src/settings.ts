@@ -46,7 +46,7 @@ const RETRY = DEFAULT_RETRY_POLICY;
 // One row a setting reads best as a table.
 // prettier-ignore
 export const SETTINGS = [
-  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it.' },
+  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. Off this machine TLS with certificate and host name verified, unless sslmode says otherwise; PGSSLMODE is not read. sslmode=verify-ca with sslrootcert for Cloud SQL by private IP (docs/security.md).' },
   { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: D, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
   { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
   { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage.' },
@@ -58,7 +58,7 @@ export const SETTINGS = [
   { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
   { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: B, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
 
-  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile).' },
+  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile). Off this machine TLS, unless TEMPORAL_TLS=false.' },
   { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: BW, default: NAMES.namespace, why: 'The namespace of the runs.' },
   { name: 'TEMPORAL_API_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Temporal Cloud; turns TLS on.' },
   { name: 'TEMPORAL_TASK_QUEUE', kind: 'text', usedBy: BW, default: NAMES.taskQueue, why: 'Bridge and worker must agree; envconfig does not read it.' },

@@ -31,6 +31,7 @@ async function main(options: Options): Promise<number> {
   const config = readBridgeConfig(process.env);
   const version = readVersion(process.env);
   const log = createLogger(config.log, { process: 'bridge', version });
+  for (const warning of config.warnings) log.warn(warning);
   Runtime.install({
     // One owner of signals: the Runtime would install handlers of its own.
     shutdownSignals: [],

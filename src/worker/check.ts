@@ -5,9 +5,10 @@
 import { randomUUID } from 'node:crypto';
 import { NativeConnection } from '@temporalio/worker';
 import { classify } from '../activities/classify.ts';
-import { DatabaseError, describeDatabase, openDatabase } from '../activities/db.ts';
+import { DatabaseError, openDatabase } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import type { WorkerConfig } from '../config.ts';
+import { placeOf, tlsTrouble } from '../postgres-connection.ts';
 import type { ContentRequest } from '../contract/request.ts';
 import type { Usage } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
@@ -47,6 +48,7 @@ export async function check(config: WorkerConfig, generator: Generator, options:
     const skipped: Found = { kind: 'skipped', text: 'not tried, since the provider does not answer' };
     found.push(['probe', provider.kind === 'ok' ? await probe(generator, config.generatorTimeoutMs) : skipped]);
   }
+  for (const warning of config.warnings) options.print(`WARNING   ${warning}`);
   for (const [what, { kind, text }] of found) options.print(`${WORD[kind]} ${what}: ${printable(text)}`);
   const kinds = found.map(([, { kind }]) => kind);
   if (kinds.includes('mend')) return 2;
@@ -54,7 +56,7 @@ export async function check(config: WorkerConfig, generator: Generator, options:
 }
 
 async function checkDatabase(config: WorkerConfig): Promise<Found> {
-  const where = describeDatabase(config.database.url);
+  const where = placeOf(config.database.url);
   const database = openDatabase(config.database, {
     applicationName: 'content-processor-worker-check',
     onIdleError: () => undefined,
@@ -64,6 +66,8 @@ async function checkDatabase(config: WorkerConfig): Promise<Found> {
     if (faults.length === 0) return { kind: 'ok', text: `${where} has the schema that the worker needs` };
     return { kind: 'mend', text: `${where}: ${faults.join('; ')}; run: npm run migrate` };
   } catch (error) {
+    const trouble = tlsTrouble(error, placeOf(config.database.url));
+    if (trouble !== null) return { kind: 'mend', text: trouble };
     const refused = error instanceof DatabaseError && DATABASE_REFUSES.test(error.code);
     return { kind: refused ? 'mend' : 'away', text: `${where}: ${wordsOf(error)}` };
   } finally {

@@ -1,12 +1,13 @@
 /** The worker: takes work from the task queue until it is told to stop, then gives back what it cannot finish. */
 import { NativeConnection, Worker } from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
-import { openDatabase, describeDatabase, type DatabasePool } from '../activities/db.ts';
+import { openDatabase, type DatabasePool } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import { ConfigError, type WorkerConfig } from '../config.ts';
 import type { Generator } from '../generators/generator.ts';
 import { startHealth } from '../health.ts';
 import type { Logger } from '../log.ts';
+import { placeOf, tlsTrouble } from '../postgres-connection.ts';
 import { workflowBundle } from '../workflow-bundle.ts';
 import { ProviderState } from './provider-state.ts';
 
@@ -102,10 +103,13 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
 }
 
 async function requireSchema(database: DatabasePool, url: string): Promise<void> {
-  const faults = await schemaFaults(database);
+  const faults = await schemaFaults(database).catch((error: unknown) => {
+    const trouble = tlsTrouble(error, placeOf(url));
+    throw trouble === null ? error : new ConfigError([trouble]);
+  });
   if (faults.length === 0) return;
   throw new ConfigError([
-    `the database at ${describeDatabase(url)} does not fit this worker:`,
+    `the database at ${placeOf(url)} does not fit this worker:`,
     ...faults.map((fault) => `  ${fault}`),
     '  mend it with: npm run migrate',
     // Its ledger knows what was applied, not what was changed by hand since.

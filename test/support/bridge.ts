@@ -36,6 +36,7 @@ export function bridgeConfig(overrides: Partial<BridgeConfig> = {}): BridgeConfi
     rejectAlarmCount: 20,
     rejectAlarmRatio: 0.2,
     log: { level: 'info', format: 'json', project: null },
+    warnings: [],
     ...overrides,
   };
 }
