@@ -1,6 +1,6 @@
 /** TLS to PostgreSQL, as DATABASE_URL decides it: hosts that no test can reach are decided about here. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
@@ -118,6 +118,23 @@ describe('TLS to PostgreSQL', () => {
       if (before === undefined) delete process.env['PGSSLMODE'];
       else process.env['PGSSLMODE'] = before;
     }
+  });
+
+  it('every connection of the product is made by it', () => {
+    const root = path.join(import.meta.dirname, '../../src');
+    const made = (text: string): string[] => text.match(/new (pg\.)?(Client|Pool)\((?!options\b)[^]{0,40}/g) ?? [];
+    const unlike = (text: string): string[] =>
+      text.includes('from \'pg\'') ? made(text).filter((each) => !each.includes('connectionOf(')) : [];
+    const texts = readdirSync(root, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => readFileSync(path.join(root, name), 'utf8'));
+    const speaking = texts.filter((text) => text.includes('from \'pg\'') && made(text).length > 0);
+    assert.equal(speaking.length, 5, 'db, migrate, and three of src/dev');
+    assert.deepEqual(
+      speaking.flatMap(unlike).filter((each) => !each.startsWith('new Client({ connection,')),
+      [],
+    );
+    assert.equal(unlike("import pg from 'pg'; new pg.Pool({ connectionString: url })").length, 1, 'the twin');
   });
 
   it('what is weaker than verified is a warning off this machine, in a sentence that says what to do', () => {
