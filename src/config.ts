@@ -1,5 +1,6 @@
 /** Environment -> typed configuration. Every fault is told at once, and none of them shows a secret. */
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnectionOptions } from '@temporalio/worker';
 import { NAMES } from './contract/names.ts';
@@ -43,6 +44,7 @@ export interface BridgeConfig {
   readonly retry: RetryPolicy;
   /** Health port; null = none. */
   readonly port: number | null;
+  readonly healthHost: string;
   /** Messages that may be in hand at once. */
   readonly concurrency: number;
   readonly pullTimeoutMs: number;
@@ -86,6 +88,7 @@ export interface WorkerConfig {
   readonly shutdownGraceMs: number;
   readonly shutdownForceMs: number;
   readonly port: number | null;
+  readonly healthHost: string;
   readonly log: LogConfig;
   readonly warnings: Warnings;
 }
@@ -114,6 +117,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
       maxAgeMs: reader.number('RETRY_MAX_AGE_MS'),
     },
     port: reader.optionalNumber('PORT'),
+    healthHost: readHealthHost(reader),
     concurrency: reader.number('BRIDGE_CONCURRENCY'),
     pullTimeoutMs: reader.number('BRIDGE_PULL_TIMEOUT_MS'),
     ackDeadlineSeconds: reader.number('BRIDGE_ACK_DEADLINE_SECONDS'),
@@ -204,6 +208,7 @@ export function readWorkerConfig(env: Env): WorkerConfig {
     shutdownGraceMs: reader.number('WORKER_SHUTDOWN_GRACE_MS'),
     shutdownForceMs: reader.number('WORKER_SHUTDOWN_FORCE_MS'),
     port: reader.optionalNumber('PORT'),
+    healthHost: readHealthHost(reader),
     log: readLog(reader),
     warnings: reader.warnings,
   };
@@ -245,6 +250,13 @@ function readDatabase(reader: Reader): DatabaseConfig {
     connectTimeoutMs: reader.number('DATABASE_CONNECT_TIMEOUT_MS'),
     statementTimeoutMs: reader.number('DATABASE_STATEMENT_TIMEOUT_MS'),
   };
+}
+
+function readHealthHost(reader: Reader): string {
+  const host = reader.text('HEALTH_HOST') ?? '0.0.0.0';
+  // A name would be looked up, and may be another address tomorrow.
+  if (isIP(host) === 0) reader.fault('HEALTH_HOST', 'is no IP address', 'set it to 0.0.0.0, or 127.0.0.1');
+  return host;
 }
 
 function readLog(reader: Reader): LogConfig {

@@ -106,6 +106,7 @@ export const SETTINGS = [
   { name: 'WORKER_SHUTDOWN_FORCE_MS', kind: 'integer', usedBy: W, default: 8_000, min: 100, max: 600_000, unit: 'ms', why: 'Then the worker leaves without them: Cloud Run kills 10 s after SIGTERM.' },
 
   { name: 'PORT', kind: 'integer', usedBy: BW, default: null, min: 0, max: 65_535, unit: 'port', why: 'Health: /health and /health/ready. Unset = none, since a job need not listen; 0 = any free port.' },
+  { name: 'HEALTH_HOST', kind: 'text', usedBy: BW, default: '0.0.0.0', why: 'The address that health is answered on. The platform asks from outside of the container; npm start sets 127.0.0.1.' },
   { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
   { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
   { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },

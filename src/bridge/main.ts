@@ -40,7 +40,8 @@ async function main(options: Options): Promise<number> {
   });
   const signals = ownSignals(log);
   const running: { bridge: Bridge | null } = { bridge: null };
-  const health = config.port === null ? null : await openHealth(config.port, version, () => running.bridge);
+  const health =
+    config.port === null ? null : await openHealth(config.port, config.healthHost, version, () => running.bridge);
   try {
     return await work(config, options, log, signals, running, health?.port ?? null);
   } finally {
@@ -114,10 +115,11 @@ function refuse(reason: ExitReason, message: string): number {
   return EXIT_CODE[reason];
 }
 
-async function openHealth(port: number, version: string, current: () => Bridge | null): Promise<Health> {
+async function openHealth(port: number, host: string, version: string, current: () => Bridge | null): Promise<Health> {
   try {
     return await startHealth({
       port,
+      host,
       version,
       // During the preflight there is no loop yet; a startup probe must not fail for that.
       live: () => current()?.live ?? true,

@@ -69,6 +69,7 @@ export async function startWorker(deps: WorkerDeps): Promise<RunningWorker> {
         ? null
         : await startHealth({
             port: config.port,
+            host: config.healthHost,
             version: deps.version,
             live: () => worker.getState() !== 'FAILED',
             ready: () => readiness(worker, database, provider),

@@ -20,6 +20,7 @@ export function bridgeConfig(overrides: Partial<BridgeConfig> = {}): BridgeConfi
     temporal: { connection: {}, address: '', namespace: 'default', taskQueue: 'content-generation' },
     retry: DEFAULT_RETRY_POLICY,
     port: null,
+    healthHost: '127.0.0.1',
     concurrency: 32,
     pullTimeoutMs: 100,
     ackDeadlineSeconds: 30,

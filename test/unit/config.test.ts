@@ -49,6 +49,7 @@ describe('config: defaults', () => {
       },
       retry: DEFAULT_RETRY_POLICY,
       port: null,
+      healthHost: '0.0.0.0',
       concurrency: 32,
       pullTimeoutMs: 10_000,
       ackDeadlineSeconds: 30,
@@ -87,6 +88,13 @@ describe('config: defaults', () => {
     assert.equal(config.shutdownForceMs, 8_000);
     assert.equal(config.log.project, null);
     assert.deepEqual(readMigrateConfig(WORKER), { database: config.database, log: config.log, warnings: [] });
+  });
+
+  it('answers health on an address, never on a name', () => {
+    assert.equal(readBridgeConfig({ ...BRIDGE, HEALTH_HOST: '127.0.0.1' }).healthHost, '127.0.0.1');
+    assert.deepEqual(faultsOf(readWorkerConfig, { ...WORKER, HEALTH_HOST: 'localhost' }).map(variableOf), [
+      'HEALTH_HOST',
+    ]);
   });
 
   it('takes blank for unset, and trims', () => {
