@@ -13,6 +13,7 @@ import type { ContentRequest } from '../contract/request.ts';
 import type { Usage } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type Generator } from '../generators/generator.ts';
+import { printable } from '../log.ts';
 import { checkWithin, PROVIDER_CHECK_MS } from './provider-state.ts';
 
 export interface CheckOptions {
@@ -153,9 +154,4 @@ function troubleOf(generator: Generator, error: unknown): Found {
 
 function wordsOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 500);
-}
-
-/** A provider's words stay on their line and move no cursor. */
-function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ');
 }

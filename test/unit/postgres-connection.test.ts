@@ -124,11 +124,11 @@ describe('TLS to PostgreSQL', () => {
     const root = path.join(import.meta.dirname, '../../src');
     const made = (text: string): string[] => text.match(/new (pg\.)?(Client|Pool)\((?!options\b)[^]{0,40}/g) ?? [];
     const unlike = (text: string): string[] =>
-      text.includes('from \'pg\'') ? made(text).filter((each) => !each.includes('connectionOf(')) : [];
+      text.includes("from 'pg'") ? made(text).filter((each) => !each.includes('connectionOf(')) : [];
     const texts = readdirSync(root, { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(path.join(root, name), 'utf8'));
-    const speaking = texts.filter((text) => text.includes('from \'pg\'') && made(text).length > 0);
+    const speaking = texts.filter((text) => text.includes("from 'pg'") && made(text).length > 0);
     assert.equal(speaking.length, 5, 'db, migrate, and three of src/dev');
     assert.deepEqual(
       speaking.flatMap(unlike).filter((each) => !each.startsWith('new Client({ connection,')),
