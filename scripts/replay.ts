@@ -4,8 +4,8 @@
  * there was nothing to replay or the server could not be read.
  */
 import { Client, Connection } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { Command } from 'commander';
+import { readTemporalConfig } from '../src/config.ts';
 import { WORKFLOW } from '../src/contract/names.ts';
 import { builtBundlePath } from '../src/workflow-bundle.ts';
 import { fixtures, replayAll, type NamedHistory } from '../test/replay/replay.ts';
@@ -32,10 +32,10 @@ const options = new Command('npm run replay --')
   .opts<Options>();
 
 async function fromServer(): Promise<NamedHistory[]> {
-  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const { connection: connectionOptions, namespace } = readTemporalConfig(process.env);
   const connection = await Connection.connect(connectionOptions);
   try {
-    const client = new Client({ connection, namespace: namespace ?? 'default' });
+    const client = new Client({ connection, namespace });
     const found: NamedHistory[] = [];
     for await (const run of client.workflow.list({ query: options.query })) {
       if (found.length >= Number(options.limit)) break;

@@ -1,4 +1,5 @@
 /** Reads one setting after another, as settings.ts describes it, and gathers the faults; none of them shows a secret. */
+import { tlsFileFault, tlsOf, tlsWarning } from './postgres-connection.ts';
 import { SETTINGS, type ProcessName, type Setting, type SettingName } from './settings.ts';
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -15,7 +16,7 @@ export class ConfigError extends Error {
   }
 }
 
-const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
+export const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/i;
 export const TRUE = /^(true|1|yes|on)$/i;
 export const FALSE = /^(false|0|no|off)$/i;
 
@@ -28,12 +29,25 @@ function parseUrl(text: string): URL | null {
   }
 }
 
+/** pg decodes each part, and its URIError would end the process without a word of what to mend. */
+function isDecodable(url: string, { username, password, hostname, pathname }: URL): boolean {
+  // pg-connection-string takes a % that is followed by no hex digits for itself.
+  if (/%[^a-f0-9]|%[a-f0-9][^a-f0-9]/i.test(url)) return true;
+  try {
+    for (const part of [username, password, hostname, pathname]) decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Reads one setting after another and gathers the faults. After a fault it answers with a stand-in. */
 export class Reader {
   readonly #env: Env;
   readonly #process: ProcessName;
   readonly #faults: string[] = [];
   readonly #faulty = new Set<string>();
+  readonly #warnings: string[] = [];
 
   constructor(env: Env, process: ProcessName) {
     this.#env = env;
@@ -50,6 +64,15 @@ export class Reader {
     if (this.#faulty.has(name)) return;
     this.#faulty.add(name);
     this.#faults.push(`${name}: ${wrong}; ${fix}.`);
+  }
+
+  /** What is done as it is asked for, and should be known of. */
+  warn(text: string): void {
+    this.#warnings.push(text);
+  }
+
+  get warnings(): readonly string[] {
+    return this.#warnings;
   }
 
   /** A rule between settings: told only where each of them is sound by itself. */
@@ -168,7 +191,18 @@ export class Reader {
     else if (parsed.pathname.replace(/^\//, '') === '') this.fault(name, 'names no database', fix);
     else if (parsed.hash !== '')
       this.fault(name, 'holds a bare #', `${fix}, with special characters of the password percent-encoded`);
+    else if (!isDecodable(value, parsed)) {
+      this.fault(name, 'holds a % that begins no character of UTF-8', `${fix}, with % itself written as %25`);
+    } else this.#databaseTls(name, value);
     return value;
+  }
+
+  #databaseTls(name: SettingName<'url'>, url: string): void {
+    const tls = tlsOf(url);
+    const fault = tls.kind === 'fault' ? tls : tlsFileFault(url);
+    if (fault !== null) this.fault(name, fault.wrong, fault.fix);
+    const warning = tlsWarning(url);
+    if (warning !== null) this.warn(warning);
   }
 
   /** A copy for envconfig without the blanks: to it a blank address is an address. */

@@ -1,11 +1,12 @@
 /** Environment -> typed configuration. Every fault is told at once, and none of them shows a secret. */
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import type { NativeConnectionOptions } from '@temporalio/worker';
 import { NAMES } from './contract/names.ts';
 import type { RetryPolicy } from './contract/retry-policy.ts';
 import { readGenerator, type GeneratorConfig } from './config-generator.ts';
-import { FALSE, Reader, TRUE, type Env } from './config-reader.ts';
+import { FALSE, LOOPBACK, Reader, TRUE, type Env } from './config-reader.ts';
 import { SETTINGS } from './settings.ts';
 
 export type { GeminiConfig, GeneratorConfig, HttpGeneratorConfig } from './config-generator.ts';
@@ -28,6 +29,9 @@ export interface LogConfig {
   readonly project: string | null;
 }
 
+/** What is done as it is asked for and weakens the process: a main logs each. */
+export type Warnings = readonly string[];
+
 export interface BridgeConfig {
   readonly project: string;
   /** Pub/Sub is an emulator: there is no Cloud console to link to. */
@@ -40,6 +44,7 @@ export interface BridgeConfig {
   readonly retry: RetryPolicy;
   /** Health port; null = none. */
   readonly port: number | null;
+  readonly healthHost: string;
   /** Messages that may be in hand at once. */
   readonly concurrency: number;
   readonly pullTimeoutMs: number;
@@ -60,6 +65,7 @@ export interface BridgeConfig {
   readonly rejectAlarmCount: number;
   readonly rejectAlarmRatio: number;
   readonly log: LogConfig;
+  readonly warnings: Warnings;
 }
 
 export interface DatabaseConfig {
@@ -82,13 +88,16 @@ export interface WorkerConfig {
   readonly shutdownGraceMs: number;
   readonly shutdownForceMs: number;
   readonly port: number | null;
+  readonly healthHost: string;
   readonly log: LogConfig;
+  readonly warnings: Warnings;
 }
 
 export interface MigrateConfig {
   /** Without limits on statements: a concurrent index build may take hours. */
   readonly database: Pick<DatabaseConfig, 'url' | 'connectTimeoutMs'>;
   readonly log: LogConfig;
+  readonly warnings: Warnings;
 }
 
 /** Tries that a single message makes within 28 s, one lease: with few messages in hand it is they that open the breaker. */
@@ -112,6 +121,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
       maxAgeMs: reader.number('RETRY_MAX_AGE_MS'),
     },
     port: reader.optionalNumber('PORT'),
+    healthHost: readHealthHost(reader),
     concurrency: reader.number('BRIDGE_CONCURRENCY'),
     pullTimeoutMs: reader.number('BRIDGE_PULL_TIMEOUT_MS'),
     ackDeadlineSeconds: reader.number('BRIDGE_ACK_DEADLINE_SECONDS'),
@@ -128,6 +138,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
     rejectAlarmCount: reader.number('BRIDGE_REJECT_ALARM_COUNT'),
     rejectAlarmRatio: reader.number('BRIDGE_REJECT_ALARM_RATIO'),
     log: readLog(reader),
+    warnings: reader.warnings,
   };
   checkUnused(reader);
   const emulator = reader.raw('PUBSUB_EMULATOR_HOST');
@@ -215,7 +226,9 @@ export function readWorkerConfig(env: Env): WorkerConfig {
     shutdownGraceMs: reader.number('WORKER_SHUTDOWN_GRACE_MS'),
     shutdownForceMs: reader.number('WORKER_SHUTDOWN_FORCE_MS'),
     port: reader.optionalNumber('PORT'),
+    healthHost: readHealthHost(reader),
     log: readLog(reader),
+    warnings: reader.warnings,
   };
   checkUnused(reader);
   if (config.workflowBundle !== null && !existsSync(config.workflowBundle)) {
@@ -237,9 +250,15 @@ export function readGeneratorConfig(env: Env): GeneratorConfig {
   return reader.done(readGenerator(reader));
 }
 
+/** TEMPORAL_* only; for whoever speaks to Temporal alone. */
+export function readTemporalConfig(env: Env): TemporalConfig {
+  const reader = new Reader(env, 'worker');
+  return reader.done(readTemporal(reader));
+}
+
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
-  return reader.done({ database: readServer(reader), log: readLog(reader) });
+  return reader.done({ database: readServer(reader), log: readLog(reader), warnings: reader.warnings });
 }
 
 function readServer(reader: Reader): MigrateConfig['database'] {
@@ -255,6 +274,13 @@ function readDatabase(reader: Reader): DatabaseConfig {
     poolSize: reader.number('DATABASE_POOL_SIZE'),
     statementTimeoutMs: reader.number('DATABASE_STATEMENT_TIMEOUT_MS'),
   };
+}
+
+function readHealthHost(reader: Reader): string {
+  const host = reader.text('HEALTH_HOST') ?? '0.0.0.0';
+  // A name would be looked up, and may be another address tomorrow.
+  if (isIP(host) === 0) reader.fault('HEALTH_HOST', 'is no IP address', 'set it to 0.0.0.0, or 127.0.0.1');
+  return host;
 }
 
 function readLog(reader: Reader): LogConfig {
@@ -328,7 +354,16 @@ function readTemporal(reader: Reader): TemporalConfig {
   const connection: NativeConnectionOptions = { address };
   if (apiKey !== undefined) connection.apiKey = apiKey;
   if (metadata !== undefined) connection.metadata = metadata;
+  // The SDK speaks plainly where nothing is said. Off this machine nothing said is TLS, as in the database's URL.
+  const elsewhere = !LOOPBACK.test(address.replace(/:\d+$/, ''));
   if (tls !== undefined) connection.tls = tls;
+  else if (elsewhere) connection.tls = true;
+  if (tls === false && elsewhere) {
+    reader.warn(
+      'TLS to Temporal is turned off (TEMPORAL_TLS=false, or tls.disabled in the profile): whoever is on the way can ' +
+        `read the requests${apiKey === undefined ? '' : ' and the API key'} and answer in its place; unset it`,
+    );
+  }
   return { connection, address, namespace: loaded.namespace ?? NAMES.namespace, taskQueue };
 }
 

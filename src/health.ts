@@ -27,6 +27,37 @@ const CHECK_DEADLINE_MS = 2_000;
 const SERVICE = 'content-worker';
 const PATHS = ['/health', '/health/ready'];
 
+/** What a check may say. A message of a library (hosts, users, addresses) is none of these, also where it is one word. */
+const WORDS: readonly string[] = [
+  'ok',
+  'failed',
+  'no answer',
+  'unreachable',
+  'schema does not fit',
+  'not asked yet',
+  'unavailable',
+  'misconfigured',
+  // How a worker stands: State of @temporalio/worker.
+  'initialized',
+  'running',
+  'stopping',
+  'draining',
+  'drained',
+  'stopped',
+];
+
+/** A prober has one connection, a platform a few: whoever holds more cannot take the memory of the work. */
+const MAX_CONNECTIONS = 100;
+const LIMITS = {
+  // A request is a line and a few headers.
+  maxHeaderSize: 8_192,
+  headersTimeout: 5_000,
+  requestTimeout: 5_000,
+  keepAliveTimeout: 5_000,
+  // Node looks for late ones every 30 s by itself, and the limits above would be as long.
+  connectionsCheckingInterval: 1_000,
+};
+
 /** Throws where the port cannot be had. */
 export async function startHealth(options: HealthOptions): Promise<Health> {
   const { version } = options;
@@ -54,9 +85,10 @@ export async function startHealth(options: HealthOptions): Promise<Health> {
     }
   };
 
-  const server = createServer({ requestTimeout: 5_000, headersTimeout: 5_000 }, (request, response) => {
+  const server = createServer(LIMITS, (request, response) => {
     handle(request, response).catch(() => response.destroy());
   });
+  server.maxConnections = MAX_CONNECTIONS;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(options.port, options.host ?? '0.0.0.0', () => {
@@ -79,6 +111,8 @@ export async function startHealth(options: HealthOptions): Promise<Health> {
 
 function send(request: IncomingMessage, response: ServerResponse, code: number, body: object): void {
   const text = JSON.stringify(body);
+  // What is no probe is not talked with any longer: its body is never read.
+  if (code === 404 || code === 405) response.shouldKeepAlive = false;
   response.writeHead(code, {
     'content-type': 'application/json; charset=utf-8',
     'content-length': Buffer.byteLength(text),
@@ -122,9 +156,8 @@ async function within<T>(check: Promise<T>, otherwise: T): Promise<T> {
   }
 }
 
-/** Words pass; an error's message (hosts, users, addresses) does not. */
 function words(checks: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
-    Object.entries(checks).map(([name, value]) => [name, /^[a-z][a-z _-]{0,40}$/i.test(value) ? value : 'failed']),
+    Object.entries(checks).map(([name, value]) => [name, WORDS.includes(value) ? value : 'failed']),
   );
 }

@@ -25,6 +25,8 @@ const ERROR_LEVEL = 50;
 const MAX_TEXT = 8_192;
 const MAX_ITEMS = 100;
 const MAX_DEPTH = 6;
+/** What is left of 256 KiB for what Cloud Logging adds to an entry. */
+const MAX_LINE_BYTES = 200_000;
 
 /** Secrets, and what students wrote. Compared without case, `-` and `_`, so that studentId is caught too. */
 const REDACTED = new Set([
@@ -84,7 +86,7 @@ export function createLogger(
         },
       },
     },
-    json ? destination : prettyStream(destination),
+    json ? jsonStream(destination) : prettyStream(destination),
   );
   return cleaningChildren(logger, fields);
 }
@@ -141,6 +143,33 @@ function stdout(): DestinationStream {
   // A full disk or a closed pipe must not end the process.
   stream.on('error', () => undefined);
   return stream;
+}
+
+/**
+ * JSON may hold line separators, C1 controls and bidirectional overrides as they are, and whoever prints the line would
+ * obey them: escaped, they mean the same to a parser. A line that would be refused whole keeps what it is found by.
+ */
+function jsonStream(destination: DestinationStream): DestinationStream {
+  return {
+    write(line: string): void {
+      destination.write(withinLimit(line).replace(OBEYED, escaped));
+    },
+  };
+}
+
+const OBEYED = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+}
+
+function withinLimit(line: string): string {
+  // No character has more than three bytes for each of its UTF-16 units.
+  if (line.length * 3 <= MAX_LINE_BYTES) return line;
+  const bytes = Buffer.byteLength(line);
+  if (bytes <= MAX_LINE_BYTES) return line;
+  const { severity, time, correlation_id, message } = JSON.parse(line) as Record<string, unknown>;
+  return `${JSON.stringify({ severity, time, correlation_id, message, cut: `${String(bytes)} bytes` })}\n`;
 }
 
 function prettyStream(destination: DestinationStream): DestinationStream {
@@ -248,6 +277,11 @@ function cleanText(text: string, terminal: boolean): string {
 /** Control characters move cursors and forge lines; bidirectional overrides reorder what is read. */
 function withoutControls(text: string): string {
   return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu, ' ');
+}
+
+/** For what a process prints to a person by itself: one line, and nothing that moves a cursor. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\s]+/gu, ' ');
 }
 
 function isRedacted(key: string): boolean {

@@ -47,7 +47,7 @@ const RETRY = DEFAULT_RETRY_POLICY;
 // One row a setting reads best as a table.
 // prettier-ignore
 export const SETTINGS = [
-  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. A transaction pooler will do for the worker (PgBouncer: ignore_startup_parameters = options, statement_timeout, idle_in_transaction_session_timeout, and the role set to time zone UTC); migrate needs the server itself or a session pooler.' },
+  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. Off this machine TLS with certificate and host name verified, unless sslmode says otherwise; PGSSLMODE is not read. sslmode=verify-ca with sslrootcert for Cloud SQL by private IP (docs/security.md). A transaction pooler will do for the worker (PgBouncer: ignore_startup_parameters = options, statement_timeout, idle_in_transaction_session_timeout, and the role set to time zone UTC); migrate needs the server itself or a session pooler.' },
   { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: W, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
   { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
   { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage. Not for migrate: an index is built for as long as it takes.' },
@@ -59,7 +59,7 @@ export const SETTINGS = [
   { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
   { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: B, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
 
-  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile).' },
+  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile). Off this machine TLS, unless TEMPORAL_TLS=false.' },
   { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: BW, default: NAMES.namespace, why: 'The namespace of the runs.' },
   { name: 'TEMPORAL_API_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Temporal Cloud; turns TLS on.' },
   { name: 'TEMPORAL_TASK_QUEUE', kind: 'text', usedBy: BW, default: NAMES.taskQueue, why: 'Bridge and worker must agree; envconfig does not read it.' },
@@ -107,6 +107,7 @@ export const SETTINGS = [
   { name: 'WORKER_SHUTDOWN_FORCE_MS', kind: 'integer', usedBy: W, default: 8_000, min: 100, max: 600_000, unit: 'ms', why: 'Then the worker leaves without them: Cloud Run kills 10 s after SIGTERM.' },
 
   { name: 'PORT', kind: 'integer', usedBy: BW, default: null, min: 0, max: 65_535, unit: 'port', why: 'Health: /health and /health/ready. Unset = none, since a job need not listen; 0 = any free port.' },
+  { name: 'HEALTH_HOST', kind: 'text', usedBy: BW, default: '0.0.0.0', why: 'The address that health is answered on. The platform asks from outside of the container; npm start sets 127.0.0.1.' },
   { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
   { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
   { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },

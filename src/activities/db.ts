@@ -1,6 +1,7 @@
 /** The pool, its timeouts, and the one error that database trouble becomes. */
 import pg from 'pg';
 import type { DatabaseConfig } from '../config.ts';
+import { connectionOf } from '../postgres-connection.ts';
 import type { Statement } from './sql.ts';
 
 /**
@@ -79,7 +80,7 @@ export function openDatabase(
   options: { applicationName: string; onIdleError: (error: Error) => void },
 ): DatabasePool {
   const pool = new pg.Pool({
-    connectionString: config.url,
+    ...connectionOf(config.url),
     application_name: options.applicationName,
     max: config.poolSize,
     connectionTimeoutMillis: config.connectTimeoutMs,
@@ -132,10 +133,3 @@ export function openDatabase(
 }
 
 const plain = (text: string): Statement => ({ name: text, text, values: [], index: null });
-
-/** For the log's first line: where, never who or with which password. */
-export function describeDatabase(url: string): string {
-  // user@/database is libpq's socket form, which URL does not take.
-  const { hostname, port, pathname } = new URL(url.replace('@/', '@socket/'));
-  return `${hostname || 'socket'}:${port || '5432'}${pathname}`;
-}

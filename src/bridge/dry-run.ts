@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import type { BridgeConfig } from '../config.ts';
 import { parse } from '../contract/message.ts';
+import { printable } from '../log.ts';
 import type { Clock } from './clock.ts';
 import type { Delivery } from './delivery.ts';
 import { Leases } from './leases.ts';
@@ -53,7 +54,7 @@ export async function dryRun(
       for (const delivery of answer.deliveries) {
         const verdict = await foresee(delivery, deps.starter);
         if (verdict.kind === 'stop') return verdict;
-        print(verdict.line);
+        print(printable(verdict.line));
       }
     }
     return { reason: 'drained', detail: null };
@@ -69,7 +70,8 @@ type Verdict =
   | { readonly kind: 'line'; readonly line: string }
   | { readonly kind: 'stop'; readonly reason: ExitReason; readonly detail: string };
 
-async function foresee(delivery: Delivery, starter: Starter): Promise<Verdict> {
+/** Exported for its test: what a message says stands in its line. */
+export async function foresee(delivery: Delivery, starter: Starter): Promise<Verdict> {
   const parsed = parse(delivery.data, delivery.attributes);
   const id = `${delivery.messageId}  `;
   if (parsed.kind === 'rejection') {

@@ -1,3 +1,5 @@
+import { printable } from '../log.ts';
+
 /** gRPC status codes that decide something here: https://grpc.io/docs/guides/status-codes/ */
 export const CODE = {
   invalidArgument: 3,
@@ -19,6 +21,9 @@ export function codeOf(error: unknown): number | undefined {
   return undefined;
 }
 
+/** JSON.parse quotes what it could not read, and a file of credentials holds a private key. */
+const QUOTED_JSON = /Unexpected token [^]*?is not valid JSON/g;
+
 /** One line, the deepest cause last; no stack. */
 export function describeError(error: unknown): string {
   const parts: string[] = [];
@@ -30,7 +35,7 @@ export function describeError(error: unknown): string {
     if (!parts.includes(current.message)) parts.push(current.message);
     current = current.cause;
   }
-  return parts.join(': ').replace(/\s+/g, ' ').slice(0, 500);
+  return printable(parts.join(': ').replace(QUOTED_JSON, 'the file is not valid JSON')).slice(0, 500);
 }
 
 export type Trouble =
@@ -40,7 +45,8 @@ export type Trouble =
   | { readonly kind: 'misconfigured'; readonly problem: string };
 
 /** google-auth-library throws this without a code. */
-const NO_CREDENTIALS = /Could not load the default credentials|invalid_grant|Unable to detect a Project Id/;
+const NO_CREDENTIALS =
+  /Could not load the default credentials|invalid_grant|Unable to detect a Project Id|is not valid JSON/;
 
 /** What a failed Pub/Sub call means. */
 export function classifyPubsub(error: unknown, what: string): Trouble {

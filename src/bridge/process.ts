@@ -31,6 +31,7 @@ async function run(options: Options, env: Env): Promise<number> {
   const config = readBridgeConfig(env);
   const version = readVersion(env);
   const log = createLogger(config.log, { process: 'bridge', version });
+  for (const warning of config.warnings) log.warn(warning);
   Runtime.install({
     // One owner of signals: the Runtime would install handlers of its own.
     shutdownSignals: [],
@@ -39,7 +40,8 @@ async function run(options: Options, env: Env): Promise<number> {
   });
   const signals = ownSignals(log);
   const running: { bridge: Bridge | null } = { bridge: null };
-  const health = config.port === null ? null : await openHealth(config.port, version, () => running.bridge);
+  const health =
+    config.port === null ? null : await openHealth(config.port, config.healthHost, version, () => running.bridge);
   try {
     return await work(config, options, log, signals, running, health?.port ?? null, identity(env));
   } finally {
@@ -114,10 +116,11 @@ function refuse(reason: ExitReason, message: string): number {
   return EXIT_CODE[reason];
 }
 
-async function openHealth(port: number, version: string, current: () => Bridge | null): Promise<Health> {
+async function openHealth(port: number, host: string, version: string, current: () => Bridge | null): Promise<Health> {
   try {
     return await startHealth({
       port,
+      host,
       version,
       // During the preflight there is no loop yet; a startup probe must not fail for that.
       live: () => current()?.live ?? true,

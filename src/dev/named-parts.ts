@@ -3,6 +3,7 @@ import { Connection } from '@temporalio/client';
 import pg from 'pg';
 import { ConfigError, readBridgeConfig, readMigrateConfig, type Env, type TemporalConfig } from '../config.ts';
 import { NAMES } from '../contract/names.ts';
+import { connectionOf } from '../postgres-connection.ts';
 import { ask as askEmulator } from './pubsub-emulator.ts';
 import { codeOf, inWords, StartError } from './start-error.ts';
 
@@ -68,7 +69,7 @@ async function namedDatabase(env: Env): Promise<{ url: string; place: string } |
   const { url } = readMigrateConfig({ DATABASE_URL: env['DATABASE_URL'] }).database;
   let client;
   try {
-    client = new pg.Client({ connectionString: url, connectionTimeoutMillis: ANSWER_LIMIT_MS });
+    client = new pg.Client({ ...connectionOf(url), connectionTimeoutMillis: ANSWER_LIMIT_MS });
   } catch (error) {
     throw silent('PostgreSQL', 'DATABASE_URL', `cannot be used (${codeOf(error) ?? 'it is no URL'}): correct it`);
   }

@@ -52,7 +52,7 @@ export async function startProcesses({ dataDir, script, env, onPart }: Processes
     const port = await getPort({ host: '127.0.0.1' });
     const child = spawn(process.execPath, ['--import', 'tsx', path.join(projectRoot, file), ...args], {
       cwd: projectRoot,
-      env: { ...env[name], LOG_FORMAT: 'json', ...SHORT_WAITS, ...more, PORT: String(port) },
+      env: { ...env[name], LOG_FORMAT: 'json', ...SHORT_WAITS, ...more, PORT: String(port), HEALTH_HOST: '127.0.0.1' },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });

@@ -54,13 +54,14 @@ export function printEnds(entries: readonly Watched[]): void {
   if (dead.length > MOST_LETTERS) say(`  … and ${String(dead.length - MOST_LETTERS)} letters more`);
 }
 
-/** The plan's own check, step 6.3. */
-export async function printPlansSelect(database: pg.Client): Promise<void> {
-  const select = `select id, correlation_id, status, created_at, retry_count
+const PLANS_SELECT = `select id, correlation_id, status, created_at, retry_count
 from content_requests
 where correlation_id = 'test-001';`;
-  const { rows } = await database.query<Record<string, unknown>>(select);
-  say(`\n${select}\n`);
+
+/** The plan's own check, step 6.3. */
+export async function printPlansSelect(database: pg.Client): Promise<void> {
+  const { rows } = await database.query<Record<string, unknown>>(PLANS_SELECT);
+  say(`\n${PLANS_SELECT}\n`);
   for (const row of rows) {
     for (const [column, value] of Object.entries(row)) {
       say(`  ${column.padEnd(16)}${value instanceof Date ? value.toISOString() : String(value)}`);

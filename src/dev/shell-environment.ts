@@ -20,11 +20,18 @@ export interface PartsEnvironment {
 }
 
 /** Which parts there are and how they wait is the demonstration's, whoever generates. */
-const OF_THE_STACK = /^(DATABASE|PUBSUB|BRIDGE|RETRY|WORKER)_|^(PORT|LOG_FORMAT|CORS_ORIGINS)$/;
+const OF_THE_STACK = /^(DATABASE|PUBSUB|BRIDGE|RETRY|WORKER)_|^(PORT|HEALTH_HOST|LOG_FORMAT|CORS_ORIGINS)$/;
 /** Harmless, and wanted where one looks for a fault. */
 const PASSED_ON = new Set(['LOG_LEVEL', 'DEBUG']);
 /** Named or started, the stack sets these itself: nothing to tell. */
-const SET_ANYWAY = new Set(['DATABASE_URL', 'PUBSUB_EMULATOR_HOST', 'TEMPORAL_ADDRESS', 'PORT', 'LOG_FORMAT']);
+const SET_ANYWAY = new Set([
+  'DATABASE_URL',
+  'PUBSUB_EMULATOR_HOST',
+  'TEMPORAL_ADDRESS',
+  'PORT',
+  'HEALTH_HOST',
+  'LOG_FORMAT',
+]);
 const SETTING_NAMES = new Set<string>(SETTINGS.map(({ name }) => name));
 
 /** PGSSLMODE and the like complete every URL. */

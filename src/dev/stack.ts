@@ -5,6 +5,7 @@ import pg from 'pg';
 import type { TemporalConfig } from '../config.ts';
 import { NAMES } from '../contract/names.ts';
 import { migrate } from '../migrate/migrate.ts';
+import { connectionOf } from '../postgres-connection.ts';
 import { startEmbeddedPostgres } from './embedded-postgres.ts';
 import type { Part } from './left-parts.ts';
 import { pubsubSettings } from './named-parts.ts';
@@ -130,7 +131,7 @@ async function startDatabase({ dataDir, prepared, started, onPart }: Starting): 
 }
 
 async function createDatabase(adminUrl: string): Promise<void> {
-  const client = new pg.Client({ connectionString: adminUrl });
+  const client = new pg.Client(connectionOf(adminUrl));
   client.on('error', () => undefined);
   try {
     await client.connect();

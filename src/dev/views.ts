@@ -3,6 +3,7 @@ import { Client, Connection } from '@temporalio/client';
 import type { Message, PubSub } from '@google-cloud/pubsub';
 import pg from 'pg';
 import { NAMES } from '../contract/names.ts';
+import { connectionOf } from '../postgres-connection.ts';
 import { emulatorClient } from './pubsub-emulator.ts';
 import type { Stack } from './stack.ts';
 
@@ -23,7 +24,7 @@ export interface Views {
 export async function openViews(stack: Stack): Promise<Views> {
   const pubsub = emulatorClient(stack.pubsubHost, NAMES.project);
   const connection = await Connection.connect(stack.temporal.connection);
-  const database = new pg.Client({ connectionString: stack.databaseUrl });
+  const database = new pg.Client(connectionOf(stack.databaseUrl));
   // The next query tells of a lost connection; without a listener it would end the process, and nobody its parts.
   database.on('error', () => undefined);
   await database.connect();

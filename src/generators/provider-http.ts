@@ -40,6 +40,12 @@ const WORK_AFTER_MS = 5_000;
 /** What is read of an answer that is no success: the status says what matters, and a proxy's page may be long. */
 const LARGEST_REFUSAL_BYTES = 16_384;
 
+/**
+ * A lesson has some dozens of values. Of brackets alone 4 MiB become 235 MB when they are parsed, in each of 20 slots:
+ * they are counted before, in the text, where those inside strings count as well.
+ */
+const MOST_VALUES = 262_144;
+
 export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: SendOptions): Send {
   const dispatcher = new Agent({
     connect: { timeout: CONNECT_TIMEOUT_MS },
@@ -85,8 +91,19 @@ export function createSend({ maxResponseBytes, workAfterMs = WORK_AFTER_MS }: Se
     if (success && bytes > limit) {
       throw new GeneratorError('permanent', 'result_too_large', `the answer is larger than ${String(limit)} bytes`);
     }
-    return { status, headers: answer.headers, body: Buffer.concat(chunks).toString('utf8') };
+    const whole = Buffer.concat(chunks);
+    if (success && valuesIn(whole) > MOST_VALUES) {
+      throw new GeneratorError('transient', 'bad_result', `the answer has more than ${String(MOST_VALUES)} values`);
+    }
+    return { status, headers: answer.headers, body: whole.toString('utf8') };
   };
+}
+
+/** At least as many as its JSON has below the root: each follows an opening bracket or a comma. */
+function valuesIn(bytes: Uint8Array): number {
+  let count = 0;
+  for (const byte of bytes) if (byte === 0x5b || byte === 0x7b || byte === 0x2c) count += 1;
+  return count;
 }
 
 const LOST: readonly string[] = ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'];

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type pino from 'pino';
 import { ConfigError, type MigrateConfig, readMigrateConfig } from '../config.ts';
 import { createLogger } from '../log.ts';
+import { placeOf, tlsTrouble } from '../postgres-connection.ts';
 import { MigrationError } from './failure.ts';
 import { migrate, migrationStatus } from './migrate.ts';
 
@@ -30,7 +31,13 @@ if (flags.rollback === undefined && (flags.force === true || flags.count !== und
 }
 const config = readConfigOrExit();
 const log = createLogger(config.log, { component: 'migrate' });
+for (const warning of config.warnings) log.warn(warning);
 process.exitCode = await run(config, log).catch((error: unknown) => {
+  const trouble = tlsTrouble(error, placeOf(config.database.url));
+  if (trouble !== null) {
+    log.error(trouble);
+    return 2;
+  }
   if (error instanceof MigrationError) log.error({ code: error.code }, error.message);
   else log.error({ err: error }, 'migration failed');
   return 1;

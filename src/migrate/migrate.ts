@@ -3,6 +3,7 @@
  * after a kill at any point, and on a database whose files were applied with psql.
  */
 import pg from 'pg';
+import { connectionOf } from '../postgres-connection.ts';
 import { MigrationError } from './failure.ts';
 import { createLedger, type LedgerEntry, readLedger, recordApplied, recordRolledBack, refuseEdited } from './ledger.ts';
 import { type MigrationLock, takeMigrationLock } from './lock.ts';
@@ -243,7 +244,7 @@ async function withClient<T>(
   use: (client: pg.Client) => Promise<T>,
 ): Promise<T> {
   const client = new pg.Client({
-    connectionString: databaseUrl,
+    ...connectionOf(databaseUrl),
     application_name: 'content-processor migrate',
     connectionTimeoutMillis: connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     keepAlive: true,

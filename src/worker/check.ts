@@ -5,13 +5,15 @@
 import { randomUUID } from 'node:crypto';
 import { NativeConnection } from '@temporalio/worker';
 import { classify } from '../activities/classify.ts';
-import { describeDatabase, openDatabase } from '../activities/db.ts';
+import { openDatabase } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import type { WorkerConfig } from '../config.ts';
+import { placeOf, tlsTrouble } from '../postgres-connection.ts';
 import type { ContentRequest } from '../contract/request.ts';
 import type { Usage } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type Generator } from '../generators/generator.ts';
+import { printable } from '../log.ts';
 import { checkWithin, PROVIDER_CHECK_MS } from './provider-state.ts';
 import { databaseRefusal, temporalRefusal } from './refusals.ts';
 
@@ -43,6 +45,7 @@ export async function check(config: WorkerConfig, generator: Generator, options:
     const skipped: Found = { kind: 'skipped', text: 'not tried, since the provider does not answer' };
     found.push(['probe', provider.kind === 'ok' ? await probe(generator, config.generatorTimeoutMs) : skipped]);
   }
+  for (const warning of config.warnings) options.print(`WARNING   ${warning}`);
   for (const [what, { kind, text }] of found) options.print(`${WORD[kind]} ${what}: ${printable(text)}`);
   const kinds = found.map(([, { kind }]) => kind);
   if (kinds.includes('mend')) return 2;
@@ -50,7 +53,7 @@ export async function check(config: WorkerConfig, generator: Generator, options:
 }
 
 async function checkDatabase(config: WorkerConfig): Promise<Found> {
-  const where = describeDatabase(config.database.url);
+  const where = placeOf(config.database.url);
   const database = openDatabase(config.database, {
     applicationName: 'content-processor-worker-check',
     onIdleError: () => undefined,
@@ -60,6 +63,8 @@ async function checkDatabase(config: WorkerConfig): Promise<Found> {
     if (faults.length === 0) return { kind: 'ok', text: `${where} has the schema that the worker needs` };
     return { kind: 'mend', text: `${where}: ${faults.join('; ')}; run: npm run migrate` };
   } catch (error) {
+    const trouble = tlsTrouble(error, placeOf(config.database.url));
+    if (trouble !== null) return { kind: 'mend', text: trouble };
     return { kind: databaseRefusal(error) === null ? 'away' : 'mend', text: `${where}: ${wordsOf(error)}` };
   } finally {
     await database.close();
@@ -142,9 +147,4 @@ function troubleOf(generator: Generator, error: unknown): Found {
 
 function wordsOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, 500);
-}
-
-/** A provider's words stay on their line and move no cursor. */
-function printable(text: string): string {
-  return text.replaceAll(/[\p{Cc}\p{Cf}\s]+/gu, ' ');
 }

@@ -22,6 +22,7 @@ async function run(env: Env, makeGenerator: MakeGenerator): Promise<number> {
   const config = readWorkerConfig(env);
   const version = readVersion(env);
   const log = createLogger(config.log, { process: 'worker', version });
+  for (const warning of config.warnings) log.warn(warning);
   // One owner of signals: the Runtime would install handlers of its own.
   Runtime.install({
     shutdownSignals: [],

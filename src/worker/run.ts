@@ -130,7 +130,7 @@ async function openHealth(
   const { port } = config;
   if (port === null) return null;
   try {
-    return await startHealth({ port, version, ...answers });
+    return await startHealth({ port, host: config.healthHost, version, ...answers });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ConfigError([`PORT: ${String(port)} cannot be used (${reason}); set another, or unset it.`]);

@@ -1,9 +1,10 @@
 /** PostgreSQL and Temporal as the worker asks them at its start, once each: there, away, or a refusal that ends the start. */
 import { NativeConnection } from '@temporalio/worker';
-import { describeDatabase, DatabaseError, type DatabasePool } from '../activities/db.ts';
+import { DatabaseError, type DatabasePool } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import { ConfigError, type TemporalConfig } from '../config.ts';
 import { abortable } from '../generators/abortable.ts';
+import { placeOf, tlsTrouble } from '../postgres-connection.ts';
 import { Away } from './patience.ts';
 import { databaseRefusal, inWords, temporalRefusal } from './refusals.ts';
 
@@ -37,9 +38,11 @@ export async function askServers(
 }
 
 async function askDatabase(database: DatabasePool, url: string): Promise<void> {
-  const where = `the database at ${describeDatabase(url)}`;
+  const where = `the database at ${placeOf(url)}`;
   const faults = await schemaFaults(database).catch((error: unknown) => {
     if (!(error instanceof DatabaseError)) throw error;
+    const trouble = tlsTrouble(error, placeOf(url));
+    if (trouble !== null) throw new ConfigError([trouble]);
     const fix = databaseRefusal(error);
     if (fix !== null) throw new ConfigError([`${where} refuses the worker (${inWords(error)}); ${fix}.`]);
     throw new Away(`${where} does not answer (${inWords(error)})`);

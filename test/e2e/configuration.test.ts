@@ -21,6 +21,7 @@ const SECRETS = {
 /** Something no setting of the kind may be; for texts, where a rule of their own exists. */
 const GARBAGE_TEXT: Readonly<Record<string, string>> = {
   CORS_ORIGINS: 'nonsense',
+  HEALTH_HOST: 'everywhere',
   PUBSUB_EMULATOR_HOST: 'http://127.0.0.1:8085',
   TEMPORAL_ADDRESS: 'https://temporal.example:7233/',
   TEMPORAL_TASK_QUEUE: 'content-dead-letter',

@@ -20,6 +20,7 @@ export function bridgeConfig(overrides: Partial<BridgeConfig> = {}): BridgeConfi
     temporal: { connection: {}, address: '', namespace: 'default', taskQueue: 'content-generation' },
     retry: DEFAULT_RETRY_POLICY,
     port: null,
+    healthHost: '127.0.0.1',
     concurrency: 32,
     pullTimeoutMs: 100,
     ackDeadlineSeconds: 30,
@@ -36,6 +37,7 @@ export function bridgeConfig(overrides: Partial<BridgeConfig> = {}): BridgeConfi
     rejectAlarmCount: 20,
     rejectAlarmRatio: 0.2,
     log: { level: 'info', format: 'json', project: null },
+    warnings: [],
     ...overrides,
   };
 }

@@ -49,6 +49,7 @@ describe('config: defaults', () => {
       },
       retry: DEFAULT_RETRY_POLICY,
       port: null,
+      healthHost: '0.0.0.0',
       concurrency: 32,
       pullTimeoutMs: 10_000,
       ackDeadlineSeconds: 30,
@@ -65,6 +66,7 @@ describe('config: defaults', () => {
       rejectAlarmCount: 20,
       rejectAlarmRatio: 0.2,
       log: { level: 'info', format: process.stdout.isTTY ? 'pretty' : 'json', project: NAMES.project },
+      warnings: [],
     });
   });
 
@@ -86,7 +88,14 @@ describe('config: defaults', () => {
     assert.equal(config.shutdownForceMs, 8_000);
     assert.equal(config.log.project, null);
     const { url, connectTimeoutMs } = config.database;
-    assert.deepEqual(readMigrateConfig(WORKER), { database: { url, connectTimeoutMs }, log: config.log });
+    assert.deepEqual(readMigrateConfig(WORKER), { database: { url, connectTimeoutMs }, log: config.log, warnings: [] });
+  });
+
+  it('answers health on an address, never on a name', () => {
+    assert.equal(readBridgeConfig({ ...BRIDGE, HEALTH_HOST: '127.0.0.1' }).healthHost, '127.0.0.1');
+    assert.deepEqual(faultsOf(readWorkerConfig, { ...WORKER, HEALTH_HOST: 'localhost' }).map(variableOf), [
+      'HEALTH_HOST',
+    ]);
   });
 
   it('takes blank for unset, and trims', () => {
@@ -467,6 +476,48 @@ describe('config: TEMPORAL_*', () => {
   it('turns TLS on for True, where envconfig by itself would turn it off', () => {
     assert.equal(typeof temporal({ TEMPORAL_TLS: 'True' }).connection.tls, 'object');
     assert.equal(temporal({ TEMPORAL_TLS: 'False' }).connection.tls, false);
+  });
+
+  it('off this machine nothing said is TLS, and TLS turned off is a warning', () => {
+    const read = (env: Env) => readBridgeConfig({ ...BRIDGE, ...env });
+    const elsewhere = ['temporal.internal:7233', '10.0.0.3:7233', '[::2]:7233', 'localhost.example:7233'];
+    const here = ['localhost:7233', 'LOCALHOST:7233', '127.0.0.1:7233', '127.3.2.1:7233', '[::1]:7233'];
+    for (const TEMPORAL_ADDRESS of elsewhere) {
+      assert.equal(read({ TEMPORAL_ADDRESS }).temporal.connection.tls, true, TEMPORAL_ADDRESS);
+      assert.deepEqual(read({ TEMPORAL_ADDRESS }).warnings, []);
+      const off = { TEMPORAL_ADDRESS, TEMPORAL_TLS: 'off' };
+      assert.equal(read(off).temporal.connection.tls, false);
+      for (const { warnings } of [read(off), readWorkerConfig({ ...WORKER, ...off })]) {
+        assert.equal(warnings.length, 1);
+        assert.match(warnings[0] ?? '', /^TLS to Temporal is turned off .*read the requests and answer .*; unset it$/);
+      }
+      const [keyed] = read({ ...off, TEMPORAL_API_KEY: 'hunter2' }).warnings;
+      assert.match(keyed ?? '', /the requests and the API key and answer/);
+      assert.doesNotMatch(keyed ?? '', /hunter2/);
+    }
+    for (const TEMPORAL_ADDRESS of here) {
+      assert.equal('tls' in read({ TEMPORAL_ADDRESS }).temporal.connection, false, TEMPORAL_ADDRESS);
+      assert.deepEqual(read({ TEMPORAL_ADDRESS, TEMPORAL_TLS: '0' }).warnings, []);
+    }
+    assert.equal('tls' in read({}).temporal.connection, false, 'the default is this machine');
+  });
+
+  it('what the config file says of TLS counts', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'config-'));
+    try {
+      const file = join(folder, 'temporal.toml');
+      const read = (tls: string) => {
+        writeFileSync(file, `[profile.default]\naddress = "from-file:7233"\n${tls}\n`);
+        return readBridgeConfig({ ...BRIDGE, TEMPORAL_CONFIG_FILE: file });
+      };
+      assert.equal(read('').temporal.connection.tls, true);
+      assert.equal(read('tls.disabled = true').temporal.connection.tls, false);
+      assert.equal(read('tls.disabled = true').warnings.length, 1);
+      const { tls } = read('tls.server_name = "x"').temporal.connection;
+      assert.equal(typeof tls === 'object' && tls?.serverNameOverride, 'x');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('reads the config file of the Temporal CLI', () => {

@@ -71,6 +71,7 @@ const ROOT_FILES = [
   'fault-points.ts',
   'log.ts',
   'health.ts',
+  'postgres-connection.ts',
   'settings.ts',
   'version.ts',
   'workflow-bundle.ts',
@@ -86,7 +87,7 @@ const RULES: Readonly<Record<string, Rule>> = {
     notPackages: /^(pg|@google-cloud\/pubsub|@temporalio\/.*)$/,
   },
   activities: {
-    values: ['contract', 'generators', 'fault-points.ts'],
+    values: ['contract', 'generators', 'fault-points.ts', 'postgres-connection.ts'],
     types: ['log.ts', 'config.ts'],
     notPackages: /^@google-cloud\/pubsub/,
   },
@@ -96,7 +97,10 @@ const RULES: Readonly<Record<string, Rule>> = {
     types: ['workflows'],
     notPackages: /^@google-cloud\/pubsub/,
   },
-  migrate: { values: ['contract', 'config.ts', 'log.ts'], notPackages: /^(@google-cloud\/pubsub|@temporalio\/.*)/ },
+  migrate: {
+    values: ['contract', 'config.ts', 'log.ts', 'postgres-connection.ts'],
+    notPackages: /^(@google-cloud\/pubsub|@temporalio\/.*)/,
+  },
   ops: {
     values: ['contract', 'activities', 'bridge', 'generators', 'migrate', 'worker', ...ROOT_FILES],
     types: ['workflows'],

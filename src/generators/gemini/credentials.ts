@@ -46,7 +46,10 @@ async function tokenOf(auth: GoogleAuth): Promise<AuthClient> {
 function meaningOf(error: unknown): GeneratorError {
   const status = statusOf(error);
   const code = codeOf(error);
-  const words = `no access token: ${error instanceof Error ? error.message : String(error)}`.slice(0, 300);
+  const said = (error instanceof Error ? error.message : String(error))
+    // JSON.parse quotes what it could not read, and a file of credentials holds a private key.
+    .replace(/Unexpected token [^]*is not valid JSON/, 'it is not valid JSON');
+  const words = `no access token: ${said}`.slice(0, 300);
   const isAway = status === null ? code !== null && isUnreachable(code) : status >= 500 || status === 429;
   if (isAway) return new GeneratorError('unavailable', 'no_token', words, { cause: error });
   const kind = status === null ? 'no_credentials' : 'credentials_refused';

@@ -50,7 +50,7 @@ export function createGeminiGenerator(config: GeminiConfig): Generator {
 
 function connector(config: GeminiConfig): (signal: AbortSignal) => Promise<GoogleGenAI> {
   const httpOptions = {
-    fetch: fetchBy(createSend(config)),
+    fetch: fetchBy(createSend(config), config.apiKey),
     ...(config.baseUrl === null ? {} : { baseUrl: config.baseUrl }),
   };
   if (config.apiKey !== null) {
@@ -75,7 +75,7 @@ function connector(config: GeminiConfig): (signal: AbortSignal) => Promise<Googl
 }
 
 /** The SDK's own errors lose the headers, and with them Retry-After. It retries nothing unless told to. */
-function fetchBy(send: Send): typeof fetch {
+function fetchBy(send: Send, apiKey: string | null): typeof fetch {
   return async (input, init) => {
     const { method, body, signal } = init ?? {};
     if (body !== undefined && body !== null && typeof body !== 'string') throw new TypeError('a body that is no text');
@@ -85,7 +85,7 @@ function fetchBy(send: Send): typeof fetch {
       signal: signal ?? new AbortController().signal,
       ...(typeof body === 'string' ? { body } : {}),
     });
-    if (!isSuccess(answer)) throw errorOf(answer);
+    if (!isSuccess(answer)) throw errorOf(answer, apiKey);
     // 204 and 205 must have no body, and an empty one is no lesson.
     if (answer.body === '') throw new GeneratorError('transient', 'bad_result', 'the answer is empty');
     return new Response(answer.body, {

@@ -16,9 +16,11 @@ type GoogleError = z.infer<typeof Body>['error'];
  * takes no system instruction, no schema, or not so many tokens (INVALID_ARGUMENT). What varies between requests are a
  * few bounded strings inside one JSON string, and what is wrong with those is answered with 200 and a reason.
  */
-export function errorOf(answer: ProviderAnswer): GeneratorError | HttpStatusError {
+export function errorOf(answer: ProviderAnswer, apiKey: string | null): GeneratorError | HttpStatusError {
   const google = googleErrorOf(answer.body);
-  const said = google?.message ?? describeAnswer(answer);
+  const message = google?.message ?? describeAnswer(answer);
+  // Whoever is behind GEMINI_BASE_URL may repeat the key that it refuses.
+  const said = apiKey === null ? message : message.replaceAll(apiKey, '…');
   const wait = retryAfterMs(answer) ?? retryDelayOf(google);
   const error = new HttpStatusError(answer.status, said, wait);
   return answer.status === 400 ? new GeneratorError('configuration', 'http_400', error.message) : error;
