@@ -19,6 +19,8 @@ export interface Chaos {
   /** Requests that are published already. */
   readonly published: () => readonly PlannedRequest[];
   publishAgain(request: PlannedRequest): Promise<void>;
+  /** For the report. */
+  measured(name: string, figure: number): void;
 }
 
 export interface Fault {
@@ -412,9 +414,9 @@ const operator: Fault[] = [
 async function resetRun(world: World, rowId: string): Promise<void> {
   const handle = world.temporal.workflow.getHandle(workflowId.process(rowId));
   const [{ runId }, history] = await Promise.all([handle.describe(), handle.fetchHistory()]);
-  const completed = (history.events ?? []).filter((event) => event.workflowTaskCompletedEventAttributes != null);
+  const completed = (history.events ?? []).filter((event) => Boolean(event.workflowTaskCompletedEventAttributes));
   const last = completed.at(-1)?.eventId;
-  if (last == null) return;
+  if (last === undefined || last === null) return;
   try {
     await world.temporal.workflowService.resetWorkflowExecution({
       namespace: NAMES.namespace,

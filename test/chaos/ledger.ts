@@ -138,8 +138,14 @@ function checkRow(
     if (row !== undefined) find('wrong end', `there must be no row, and it is ${row.status}`);
     return;
   }
-  if (row === undefined) return find('lost', `there is no row ${String(rowId)}`);
-  if (!TERMINAL.includes(row.status)) return find('stuck', `the row is ${row.status}`);
+  if (row === undefined) {
+    find('lost', `there is no row ${String(rowId)}`);
+    return;
+  }
+  if (!TERMINAL.includes(row.status)) {
+    find('stuck', `the row is ${row.status}`);
+    return;
+  }
   const allowed = [
     ...ends.statuses,
     ...(was('cancelled') ? ['cancelled'] : []),
@@ -155,7 +161,10 @@ function checkRow(
       `retry_count is ${String(row.retryCount)}, and the provider failed ${String(failing.length)} times`,
     );
   }
-  if (ends.retryCount === null || done.length > 0) return finish();
+  if (ends.retryCount === null || done.length > 0) {
+    finish();
+    return;
+  }
   const unexplained = failing.filter((call) => !wasHit(call, faults)).length;
   if (unexplained > ends.retryCount) {
     find('wrong end', `asked ${String(failing.length)} times in vain, and ${String(ends.retryCount)} are due`);

@@ -4,47 +4,89 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { FAULTS, type Fault } from './faults.ts';
-import { runChaos } from './run.ts';
+import { entryOf, inWords, record } from './report.ts';
+import { runChaos, type Outcome, type RunOptions } from './run.ts';
+import { SCENARIOS } from './scenarios.ts';
+
+interface Options {
+  readonly messages: number;
+  readonly seed: number;
+  readonly fault: readonly string[];
+  readonly scenario?: string;
+  readonly short?: true;
+  readonly record?: true;
+  readonly keep?: string;
+}
 
 const whole = (text: string): number => {
   if (!/^\d+$/.test(text)) throw new InvalidArgumentError('is no whole number');
   return Number(text);
 };
-
-function chosen(names: readonly string[]): readonly Fault[] {
-  if (names.length === 0) return FAULTS;
-  if (names.includes('none')) return [];
-  return names.map((name) => {
-    const fault = FAULTS.find((one) => one.name === name);
-    if (fault === undefined)
-      throw new InvalidArgumentError(`no such fault; there are: ${FAULTS.map((one) => one.name).join('; ')}`);
-    return fault;
-  });
-}
+const names = (things: readonly { readonly name: string }[]): string => things.map(({ name }) => name).join('; ');
 
 const command = new Command('chaos')
   .description('The truth ledger: every message ends once, whatever is broken meanwhile.')
   .option('--messages <n>', 'how many', whole, 1_000)
   .option('--seed <n>', 'of messages and faults', whole, Math.floor(Math.random() * 1_000_000))
-  .option('--fault <name...>', 'only these (none = a calm run)', [])
-  .option('--keep <folder>', 'where logs and evidence go; kept when a line is violated');
+  .option('--fault <name...>', 'only these; none = a calm run', [])
+  .option('--scenario <name>', 'in place of faults by chance; all = each of them, one after the other')
+  .option('--short', 'scenarios in their short form')
+  .option('--record', 'into docs/reliability.json')
+  .option('--keep <folder>', 'where logs and evidence go; kept when a line is violated, else only when given')
+  .addHelpText('after', `\nFaults: ${names(FAULTS)}\n\nScenarios: ${names(SCENARIOS)}`);
 
-const options = command.parse().opts<{ messages: number; seed: number; fault: string[]; keep?: string }>();
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
-
-// The servers are in groups of their own: they are ended in order, or they stay.
+// The servers are in process groups of their own: they are ended in order, or they stay.
 const interrupt = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort(new Error(signal)));
 
-const faults = chosen(options.fault);
-const folder = options.keep ?? (await mkdtemp(path.join(tmpdir(), 'chaos-')));
-say(
-  `seed ${String(options.seed)}, ${String(options.messages)} messages, ${String(faults.length)} faults; logs in ${folder}`,
-);
-const { violations, ...outcome } = await runChaos({ ...options, faults, folder, say, signal: interrupt.signal });
-say(JSON.stringify(outcome, null, 2));
-for (const { line, about, detail } of violations.slice(0, 50)) say(`${line}: ${about}: ${detail}`);
-say(`${String(violations.length)} violations`);
-if (violations.length === 0 && options.keep === undefined) await rm(folder, { recursive: true, force: true });
-else say(`evidence: ${path.join(folder, 'evidence')}`);
-process.exit(violations.length === 0 ? 0 : 1);
+interface Job {
+  readonly name: string;
+  readonly options: Omit<RunOptions, 'folder' | 'say'>;
+  readonly demands: (outcome: Outcome) => string[];
+}
+
+function jobsOf({ messages, seed, fault, scenario, short }: Options): Job[] {
+  if (scenario !== undefined) {
+    const chosen = SCENARIOS.filter(({ name }) => scenario === 'all' || name === scenario);
+    if (chosen.length === 0) command.error(`no such scenario; there are: ${names(SCENARIOS)}`);
+    return chosen.map(({ name, options, demands }) => ({
+      name,
+      options: { ...options(short === true), seed, faults: [] },
+      demands: demands ?? (() => []),
+    }));
+  }
+  const faults = fault.includes('none') ? [] : fault.length === 0 ? FAULTS : fault.map(named);
+  const what = fault.length === 0 ? 'all faults' : fault.includes('none') ? 'calm' : fault.join(' + ');
+  const name = fault.length === 0 ? `${what}, seed ${String(seed)}` : what;
+  return [{ name, options: { messages, seed, faults }, demands: () => [] }];
+}
+
+function named(name: string): Fault {
+  const fault = FAULTS.find((one) => one.name === name);
+  return fault ?? command.error(`no such fault: ${name}; there are: ${names(FAULTS)}`);
+}
+
+/** Whether all holds. */
+async function runJob({ name, options, demands }: Job, { keep, record: keepsRecord }: Options): Promise<boolean> {
+  const folder = keep ?? (await mkdtemp(path.join(tmpdir(), 'chaos-')));
+  say(`== ${name}: seed ${String(options.seed)}, ${String(options.faults.length)} faults; logs in ${folder}`);
+  const outcome = await runChaos({ ...options, folder, say, signal: interrupt.signal });
+  const entry = entryOf(name, outcome);
+  const missed = demands(outcome);
+  say(JSON.stringify(entry, null, 2));
+  for (const line of [...inWords(outcome.violations), ...missed]) say(line);
+  const holds = outcome.violations.length === 0 && missed.length === 0;
+  say(`${String(outcome.violations.length + missed.length)} violations`);
+  if (keepsRecord === true) await record(entry);
+  if (holds && keep === undefined) await rm(folder, { recursive: true, force: true });
+  else say(`evidence: ${folder}`);
+  return holds;
+}
+
+const options = command.parse().opts<Options>();
+let failed = 0;
+for (const job of jobsOf(options)) {
+  if (!(await runJob(job, options))) failed += 1;
+}
+process.exit(failed === 0 ? 0 : 1);

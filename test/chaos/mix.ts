@@ -81,7 +81,7 @@ const status = (code: number, more: { retryAfterSeconds?: number; code?: string 
   ...more,
 });
 
-function planShape(id: string, random: Random, more: object = {}): { readonly [key: string]: unknown } {
+function planShape(id: string, random: Random, more: object = {}): Readonly<Record<string, unknown>> {
   const grade = random.pick(GRADES);
   return {
     correlation_id: id,

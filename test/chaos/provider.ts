@@ -68,7 +68,8 @@ export async function startProvider(): Promise<Provider> {
     };
     const plan = plans.get(rowId);
     if (stage !== 'script') {
-      return end(202, { status_url: `/jobs/${rowId}/${stage}` }, { 'retry-after': '1' });
+      end(202, { status_url: `/jobs/${rowId}/${stage}` }, { 'retry-after': '1' });
+      return;
     }
     const number = scriptCalls.get(rowId) ?? 0;
     scriptCalls.set(rowId, number + 1);
@@ -76,11 +77,12 @@ export async function startProvider(): Promise<Provider> {
     const step = steps[Math.min(number, steps.length - 1)] ?? STEP_OK;
     if (step.kind === 'status') {
       const { status, retryAfterSeconds, code } = step;
-      return end(
+      end(
         status,
         { title: 'as planned', ...(code === undefined ? {} : { code }) },
         retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) },
       );
+      return;
     }
     await sleep(step.ms);
     if (response.destroyed) {

@@ -67,7 +67,12 @@ export interface Outcome {
   readonly recoverySeconds: number;
   readonly seconds: number;
   readonly peakRssMib: Readonly<Record<'bridge' | 'worker', number>>;
+  /** What the script has measured. */
+  readonly figures: Figures;
 }
+
+/** Name -> number. */
+export type Figures = Readonly<Record<string, number>>;
 
 const TERMINAL = ['completed', 'failed', 'cancelled'];
 /** Letters of these the operator sends again as soon as they come, when their cause is mended. */
@@ -110,6 +115,7 @@ class Run {
   readonly #publishedRequests: PlannedRequest[] = [];
   readonly #healing = new AbortController();
   readonly #remedied = new Set<object>();
+  readonly #figures: Record<string, number> = {};
   #gaveUp = false;
   #lettersTaken: Promise<unknown> = Promise.resolve();
 
@@ -199,7 +205,7 @@ class Run {
     message.ack();
     if (index === null || !REPLAYED.includes(reason) || index % 10 >= 4) return;
     const request = this.#plan.requests.find(({ messages }) => messages.some((one) => one.index === index));
-    if (request?.rowId == null) return;
+    if (request === undefined || request.rowId === null) return;
     // Once: the provider works from now on.
     if (this.#log.touches.some(({ rowId, what }) => rowId === request.rowId && what === 'letter replayed')) return;
     this.#world.provider.heal(request.rowId);
@@ -213,6 +219,7 @@ class Run {
       log: this.#log,
       random,
       signal: this.#healing.signal,
+      measured: (name, figure) => void (this.#figures[name] = figure),
       published: () => this.#publishedRequests,
       publishAgain: (request) => this.#publishAgain(request),
     };
@@ -224,10 +231,11 @@ class Run {
     const chaos = this.#chaos(random);
     const held = new Set<Fault['on']>();
     const one = async (): Promise<void> => {
-      while (!chaos.signal.aborted && faults.length > 0) {
+      for (;;) {
         await sleep(random.int(...PAUSE_MS), undefined, { signal: chaos.signal }).catch(() => undefined);
+        if (chaos.signal.aborted) return;
         const free = faults.filter(({ on }) => !held.has(on));
-        if (chaos.signal.aborted || free.length === 0) continue;
+        if (free.length === 0) continue;
         const fault = random.weighted(free);
         held.add(fault.on);
         try {
@@ -237,7 +245,7 @@ class Run {
         }
       }
     };
-    await Promise.all(Array.from({ length: AT_ONCE }, one));
+    if (faults.length > 0) await Promise.all(Array.from({ length: AT_ONCE }, one));
   }
 
   /** Waits until so many requests have not ended; gives up when nothing changes any more. */
@@ -361,6 +369,7 @@ class Run {
       recoverySeconds,
       seconds: Math.round((Date.now() - this.#startedAt) / 1_000),
       peakRssMib: { bridge: peak('bridge'), worker: peak('worker') },
+      figures: this.#figures,
     };
   }
 

@@ -82,12 +82,11 @@ export class Supervised {
   }
 
   async #live(): Promise<void> {
-    for (;;) {
+    const goesOn = (): boolean => !this.#stopping;
+    do {
       await this.#life();
-      if (this.#stopping) return;
-      await sleep(RESTART_MS);
-      if (this.#stopping) return;
-    }
+      if (goesOn()) await sleep(RESTART_MS);
+    } while (goesOn());
   }
 
   async #life(): Promise<void> {

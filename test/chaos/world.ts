@@ -167,6 +167,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     DATABASE_POOL_SIZE: String(POOL),
     DATABASE_CONNECT_TIMEOUT_MS: '2000',
     DATABASE_STATEMENT_TIMEOUT_MS: '3000',
+    // Of bridges every delivery is read from the log; of workers nothing.
+    LOG_LEVEL: 'info',
     GENERATOR: 'http',
     GENERATOR_URL: provider.url(number),
     SECRET_KEY,
