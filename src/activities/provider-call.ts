@@ -16,7 +16,7 @@ import { failure } from './generation-failed.ts';
 
 /**
  * Each heartbeat that reaches the server is a billed action and brings news of a cancel. None before 10 s: a short
- * generation costs none. After that the SDK sends one per 24 s at the most (0.8 x heartbeatTimeout).
+ * generation costs none. After that the SDK sends one per 20 s at the most (0.8 x heartbeatTimeout).
  */
 const HEARTBEAT_MS = 10_000;
 

@@ -8,7 +8,8 @@ const WITHOUT_END = { initialInterval: '1 second', backoffCoefficient: 2, maximu
 
 export function rowActivities(summary: string): ActivityInterfaceFor<WorkerActivities> {
   return proxyActivities<WorkerActivities>({
-    startToCloseTimeout: '30 seconds',
+    // A worker that is lost in it is noticed after so long; the database's own limits (5 s, 12 s) come before.
+    startToCloseTimeout: '25 seconds',
     retry: WITHOUT_END,
     summary,
   });
@@ -24,8 +25,8 @@ export function providerActivity(summary: string): ActivityInterfaceFor<Provider
   return proxyActivities<ProviderActivities>({
     // The activity has a shorter limit of its own (GENERATOR_TIMEOUT_MS, at most 30 min); this one is for a stuck worker.
     startToCloseTimeout: '31 minutes',
-    // A lost worker is noticed within 30 s; a generation shorter than 24 s sends one heartbeat or none.
-    heartbeatTimeout: '30 seconds',
+    // A lost worker is noticed within 25 s, and its request goes on elsewhere within 30 (docs/decisions.md, Heartbeats).
+    heartbeatTimeout: '25 seconds',
     retry: { ...WITHOUT_END, maximumAttempts: MAX_INFRASTRUCTURE_TRIES },
     summary,
   });
