@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { rowIdOf } from '../../src/contract/identity.ts';
 import { workflowId } from '../../src/contract/names.ts';
-import { faultsAsEnv } from '../../src/dev/faults.ts';
+import { faultsAsEnv, type FaultOrder } from '../../src/dev/faults.ts';
 import type { FaultPoint } from '../../src/fault-points.ts';
 import { startDeployment, type Deployment, type Running } from '../support/deployment.ts';
 import { endOfRun, requestFields, type Fields } from '../support/e2e.ts';
@@ -18,8 +18,10 @@ import type { Answer } from '../support/scripted-server.ts';
 import type { Row } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
+/** A terminated run leaves its row to the one that the message starts when it is published again. */
+const OVERLAPS = 'terminate, and let go while the next run works';
 const ACTS = ['cancel', 'terminate', 'reset to the start', 'reset to the last step'] as const;
-type Act = (typeof ACTS)[number];
+type Act = (typeof ACTS)[number] | typeof OVERLAPS;
 
 /** How it ends; of a terminated run: how the one ends that its message, published again, starts. */
 interface End {
@@ -70,6 +72,8 @@ interface Place {
 }
 
 const WELL: Answer = { status: 200, body: { script_text: 'A lesson.', offers: ['video'] } };
+/** Which answer a row holds, tells which run has written it. */
+const OTHER: Answer = { status: 200, body: { script_text: 'Another lesson.', offers: ['video'] } };
 const REFUSED: Answer = { status: 422, body: { code: 'no_such_topic' } };
 /** Longer than it takes to act upon all, short enough to be waited for once more. */
 const AWAY: Answer = { status: 503, headers: { 'retry-after': '20' } };
@@ -139,6 +143,7 @@ const PLACES: Readonly<Record<string, Place>> = {
     ends: {
       cancel: cancelled(1, 1),
       terminate: completed(2, 2),
+      [OVERLAPS]: completed(2, 2),
       'reset to the start': completed(2, 2),
       'reset to the last step': completed(1, 2),
     },
@@ -151,6 +156,7 @@ const PLACES: Readonly<Record<string, Place>> = {
       // It is paid for: too late to be cancelled.
       cancel: completed(1),
       terminate: completed(2),
+      [OVERLAPS]: completed(2),
       'reset to the start': completed(2),
       'reset to the last step': completed(1),
     },
@@ -176,6 +182,7 @@ const PLACES: Readonly<Record<string, Place>> = {
       cancel: failed(1),
       // The letter of the first message was out before.
       terminate: { ...completed(2), letter: 'generation_failed' },
+      [OVERLAPS]: { ...completed(2), letter: 'generation_failed' },
       'reset to the start': failed(2),
       'reset to the last step': failed(1),
     },
@@ -234,15 +241,18 @@ const PLACES: Readonly<Record<string, Place>> = {
 };
 
 const ALL = Object.entries(PLACES).flatMap(([name, place]) =>
-  ACTS.flatMap((act) => {
+  ([...ACTS, OVERLAPS] as const).flatMap((act) => {
     const end = place.ends[act];
     return end === undefined ? [] : [{ ...place, name, act, end, id: `${act} · ${name}` }];
   }),
 );
 type Scenario = (typeof ALL)[number];
 const TERMINATED = ALL.filter(({ act }) => act === 'terminate');
+const OVERLAPPING = ALL.filter(({ act }) => act === OVERLAPS);
 
 const ZOMBIE = 'zombie';
+
+const isTerminated = (act: Act): boolean => act === 'terminate' || act === OVERLAPS;
 
 describe('what an operator does to a run', function () {
   this.timeout(20_000);
@@ -252,6 +262,7 @@ describe('what an operator does to a run', function () {
   const firstRuns = new Map<string, string>();
   /** Of terminated runs: before, and after, their activities were let go. */
   const rows = { acted: new Map<string, Row>(), before: new Map<string, Row>(), after: new Map<string, Row>() };
+  let letGo = 0;
   const zombieRows: { before?: Row | undefined; after?: Row | undefined } = {};
   const zombieEvents: { before?: readonly string[]; after?: readonly string[] } = {};
 
@@ -281,10 +292,16 @@ describe('what an operator does to a run', function () {
     zombie.kill('SIGTERM');
     await zombie.says({ message: 'draining' });
 
-    const orders = ALL.flatMap(({ point, id }) =>
-      point === null ? [] : [{ point, key: rowIdOf(id), action: 'hold' as const }],
+    const orders = ALL.flatMap(({ point, id }): FaultOrder[] =>
+      point === null ? [] : [{ point, key: rowIdOf(id), action: 'hold' }],
     );
-    const worker = await d.worker({}, { ...env, ...faultsAsEnv(orders) });
+    const inTheNextRun = OVERLAPPING.map(({ id }): FaultOrder => ({
+      point: 'worker.recorded',
+      key: rowIdOf(id),
+      action: 'hold',
+      passes: 1,
+    }));
+    const worker = await d.worker({}, { ...env, ...faultsAsEnv([...orders, ...inTheNextRun]) });
     for (const scenario of ALL) {
       script(scenario);
       await publish(scenario.id, scenario.more);
@@ -298,7 +315,7 @@ describe('what an operator does to a run', function () {
     await Promise.all(ALL.map(act));
     for (const { id } of TERMINATED) rows.acted.set(id, await rowOf(id));
     for (const scenario of ALL) letMediaBeMade(scenario);
-    for (const { id, more } of TERMINATED) await publish(id, more);
+    for (const { id, more } of [...TERMINATED, ...OVERLAPPING]) await publish(id, more);
     for (const { id } of TERMINATED) {
       await waitFor(
         `another run of ${id}`,
@@ -307,6 +324,8 @@ describe('what an operator does to a run', function () {
       await endOfRun(d, rowIdOf(id));
       rows.before.set(id, await rowOf(id));
     }
+
+    for (const { id } of OVERLAPPING) await heldAt(worker, 'worker.recorded', id);
 
     worker.kill('SIGUSR2');
     for (const { id } of ALL) await endOfRun(d, rowIdOf(id));
@@ -322,6 +341,7 @@ describe('what an operator does to a run', function () {
     await zombie.says({ message: 'fault point released' });
     // A worker that is told to stop ends when its activities have: every write that was let go has been tried.
     assert.deepEqual(await Promise.all([zombie.ended, worker.stop()]), [0, 0]);
+    letGo = worker.lines().filter(({ message }) => message === 'fault point released').length;
     for (const { id } of TERMINATED) rows.after.set(id, await rowOf(id));
     zombieRows.after = await d.row(rowIdOf(ZOMBIE));
     zombieEvents.after = (await factsOf(d, provider, rowIdOf(ZOMBIE), [])).statuses;
@@ -334,9 +354,10 @@ describe('what an operator does to a run', function () {
 
   const requested = (id: string): { request: { rowId: string } } => ({ request: { rowId: rowIdOf(id) } });
 
-  function script({ id, act: does, script: answers, video, looks }: Scenario): void {
+  function script({ id, more, act: does, script: answers, video, looks }: Scenario): void {
     // What is terminated is published again, and then works.
-    const again = does === 'terminate' && answers !== undefined ? [...answers, WELL] : answers;
+    // The same script again where a video is made of it: the call for that is the same, too, by key and body.
+    const again = isTerminated(does) ? [...(answers ?? [WELL]), more === undefined ? OTHER : WELL] : answers;
     if (again !== undefined) provider.script(requested(id), 'script', again);
     if (video !== undefined) provider.script(requested(id), 'video', video);
     if (looks !== undefined) provider.looks(requested(id), 'video', looks);
@@ -355,22 +376,19 @@ describe('what an operator does to a run', function () {
     return (await d.row(rowIdOf(id))) ?? assert.fail(`${id} has no row`);
   }
 
+  async function heldAt(worker: Running, point: FaultPoint, id: string): Promise<void> {
+    const here = (line: Record<string, unknown>): boolean =>
+      line['message'] === 'fault point' && line['point'] === point && (line['keys'] as string[]).includes(rowIdOf(id));
+    await waitFor(`${id} is held at ${point}`, () => worker.lines().some(here));
+  }
+
   async function isThere(worker: Running, { id, is, point }: Scenario): Promise<void> {
     const what = `${id} is there`;
     const rowId = rowIdOf(id);
     switch (is) {
       case 'held':
-        await waitFor(what, () =>
-          worker
-            .lines()
-            .some(
-              (line) =>
-                line['message'] === 'fault point' &&
-                line['point'] === point &&
-                (line['keys'] as string[]).includes(rowId),
-            ),
-        );
-        return;
+        assert.ok(point !== null, `${id} is held nowhere`);
+        return heldAt(worker, point, id);
       case 'waiting to try again':
         await waitFor(what, async () => {
           const { events } = await d
@@ -404,6 +422,7 @@ describe('what an operator does to a run', function () {
         await run.cancel();
         return;
       case 'terminate':
+      case OVERLAPS:
         await run.terminate('as an operator would');
         return;
       case 'reset to the start':
@@ -428,15 +447,19 @@ describe('what an operator does to a run', function () {
     };
   }
 
-  for (const does of ACTS) {
+  for (const does of [...ACTS, OVERLAPS] as const) {
     describe(does, () => {
       for (const scenario of ALL.filter(({ act: each }) => each === does)) {
-        const { id, name, end, row } = scenario;
+        const { id, name, end, row, more } = scenario;
         it(`${name}: run ${end.run}${end.failure === null ? '' : ` ${end.failure}`}, row ${String(end.row)}`, async () => {
           const { status, failure } = await endOfRun(d, rowIdOf(id));
           assert.deepEqual([status, failure], [end.run, end.failure]);
           const facts = await factsOf(d, provider, rowIdOf(id), messageIds.get(id) ?? []);
           assert.deepEqual(brokenPromises(facts, dueOf(scenario)), []);
+          if (does !== OVERLAPS) return;
+          const { script_text: text, owner_token: owner } = await rowOf(id);
+          assert.equal(text, more === undefined ? 'Another lesson.' : 'A lesson.', 'it is of the next run');
+          assert.notEqual(owner, firstRuns.get(id), 'and so is the row');
         });
 
         if (does !== 'terminate') continue;
@@ -478,6 +501,7 @@ describe('what an operator does to a run', function () {
   it('nothing is left: no run open, no message in the subscription, letters of those that failed only', async () => {
     assert.deepEqual(await openRuns(d), []);
     assert.deepEqual(await d.remaining(), []);
+    // Of the first message: what is published again works.
     const due = ALL.filter(({ end }) => end.letter !== null).map(({ id }) => messageIds.get(id)?.[0]);
     const sent = d.allLetters().map(({ attributes }) => attributes['dlq_message_id'] ?? '');
     assert.deepEqual([...sent].sort(), due.sort());
@@ -488,5 +512,7 @@ describe('what an operator does to a run', function () {
       ALL.filter((each) => each.act === act_).map(({ point }) => point);
     const points = Object.values(PLACES).flatMap(({ point }) => (point === null ? [] : [point]));
     for (const act_ of ACTS) for (const point of points) assert.ok(tried(act_).includes(point), `${act_} at ${point}`);
+    const held = ALL.filter(({ is }) => is === 'held').length + OVERLAPPING.length;
+    assert.equal(letGo, held, 'each was held until it had been acted upon');
   });
 });
