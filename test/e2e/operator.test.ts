@@ -269,12 +269,7 @@ describe('what an operator does to a run', function () {
   before(async function () {
     this.timeout(180_000);
     [d, provider] = await Promise.all([startDeployment(), startMediaProvider()]);
-    const env = {
-      GENERATOR: 'http',
-      GENERATOR_URL: provider.config.url,
-      SECRET_KEY,
-      WORKER_ACTIVITY_SLOTS: String(ALL.length * 2),
-    };
+    const env = { ...providerEnv(), WORKER_ACTIVITY_SLOTS: String(ALL.length * 2) };
     const bridge = d.bridge(['--follow']);
 
     // Stopped, it polls no more, and goes on being held: another worker gets the same write when 30 s are over.
@@ -312,7 +307,7 @@ describe('what an operator does to a run', function () {
       firstRuns.set(id, runId);
     }
 
-    await Promise.all(ALL.map(act));
+    await Promise.all(ALL.map(({ id, act }) => actUpon(id, act)));
     for (const { id } of TERMINATED) rows.acted.set(id, await rowOf(id));
     for (const scenario of ALL) letMediaBeMade(scenario);
     for (const { id, more } of [...TERMINATED, ...OVERLAPPING]) await publish(id, more);
@@ -352,6 +347,11 @@ describe('what an operator does to a run', function () {
     await provider.stop();
   });
 
+  const providerEnv = (): Record<string, string> => ({
+    GENERATOR: 'http',
+    GENERATOR_URL: provider.config.url,
+    SECRET_KEY,
+  });
   const requested = (id: string): { request: { rowId: string } } => ({ request: { rowId: rowIdOf(id) } });
 
   function script({ id, more, act: does, script: answers, video, looks }: Scenario): void {
@@ -415,7 +415,7 @@ describe('what an operator does to a run', function () {
     }
   }
 
-  async function act({ id, act: does }: Scenario): Promise<void> {
+  async function actUpon(id: string, does: Act): Promise<void> {
     const run = d.run(rowIdOf(id));
     switch (does) {
       case 'cancel':
@@ -498,21 +498,84 @@ describe('what an operator does to a run', function () {
     });
   });
 
-  it('nothing is left: no run open, no message in the subscription, letters of those that failed only', async () => {
-    assert.deepEqual(await openRuns(d), []);
-    assert.deepEqual(await d.remaining(), []);
-    // Of the first message: what is published again works.
-    const due = ALL.filter(({ end }) => end.letter !== null).map(({ id }) => messageIds.get(id)?.[0]);
-    const sent = d.allLetters().map(({ attributes }) => attributes['dlq_message_id'] ?? '');
-    assert.deepEqual([...sent].sort(), due.sort());
+  describe('while the letter waits for a bridge', () => {
+    const LATER: Readonly<Partial<Record<Act, Pick<End, 'run' | 'failure'>>>> = {
+      terminate: { run: 'COMPLETED', failure: null },
+      'reset to the start': { run: 'FAILED', failure: 'generation_failed' },
+      'reset to the last step': { run: 'FAILED', failure: 'generation_failed' },
+    };
+    const acts = Object.keys(LATER) as Act[];
+    const idOf = (does: Act): string => `${does} · letter waits`;
+
+    before(async function () {
+      this.timeout(60_000);
+      const orders = acts.flatMap((does): FaultOrder[] => [
+        { point: 'worker.generating', key: rowIdOf(idOf(does)), action: 'hold' },
+        { point: 'worker.failing', key: rowIdOf(idOf(does)), action: 'hold' },
+      ]);
+      const worker = await d.worker({}, { ...providerEnv(), ...faultsAsEnv(orders) });
+      for (const does of acts) {
+        provider.script(requested(idOf(does)), 'script', does === 'terminate' ? [REFUSED, WELL] : [REFUSED]);
+        await publish(idOf(does));
+      }
+      // The bridge has gone before anything fails.
+      const bridge = d.bridge([], { BRIDGE_MAX_MESSAGES: String(acts.length) });
+      assert.equal(await bridge.ended, 0);
+      for (const does of acts) await heldAt(worker, 'worker.generating', idOf(does));
+      worker.kill('SIGUSR2');
+      for (const does of acts) await heldAt(worker, 'worker.failing', idOf(does));
+      for (const does of acts) await actUpon(idOf(does), does);
+      for (const does of acts.filter((each) => each !== 'terminate')) await endOfRun(d, rowIdOf(idOf(does)));
+      await waitFor('a letter of each waits', async () => {
+        const open = await openRuns(d);
+        return open.length === acts.length && open.every((id) => id.startsWith('dead-letter/'));
+      });
+      // The row is still the terminated run's: what it writes now is true, and its message can be published again.
+      worker.kill('SIGUSR2');
+      await waitFor('the late write', async () => (await rowOf(idOf('terminate'))).status === 'failed');
+      await publish(idOf('terminate'));
+      const next = d.bridge(['--follow']);
+      await waitFor('the terminated request ends', async () => (await rowOf(idOf('terminate'))).status === 'completed');
+      await waitFor('no run is open', async () => (await openRuns(d)).length === 0);
+      assert.deepEqual([await next.stop(), await worker.stop()], [0, 0]);
+    });
+
+    for (const does of acts) {
+      it(`${does}: one letter`, async () => {
+        const rowId = rowIdOf(idOf(does));
+        const { status: run, failure } = await endOfRun(d, rowId);
+        assert.deepEqual({ run, failure }, LATER[does]);
+        const facts = await factsOf(d, provider, rowId, messageIds.get(idOf(does)) ?? []);
+        const due: Due = {
+          status: does === 'terminate' ? 'completed' : 'failed',
+          ...(does === 'terminate' ? { ends: ['failed', 'completed'] } : {}),
+          letter: 'generation_failed',
+          calls: { [rowId]: does === 'reset to the last step' ? 1 : 2 },
+        };
+        assert.deepEqual(brokenPromises(facts, due), []);
+      });
+    }
   });
 
-  it('every act has been tried at every point where a run can be held', () => {
-    const tried = (act_: Act): (FaultPoint | null)[] =>
-      ALL.filter((each) => each.act === act_).map(({ point }) => point);
-    const points = Object.values(PLACES).flatMap(({ point }) => (point === null ? [] : [point]));
-    for (const act_ of ACTS) for (const point of points) assert.ok(tried(act_).includes(point), `${act_} at ${point}`);
-    const held = ALL.filter(({ is }) => is === 'held').length + OVERLAPPING.length;
-    assert.equal(letGo, held, 'each was held until it had been acted upon');
+  describe('in the end', () => {
+    it('nothing is left: no run open, no message in the subscription, letters of those that failed only', async () => {
+      assert.deepEqual(await openRuns(d), []);
+      assert.deepEqual(await d.remaining(), []);
+      // Of the first message: what is published again works.
+      const due = ALL.filter(({ end }) => end.letter !== null).map(({ id }) => messageIds.get(id)?.[0]);
+      for (const [id, [first]] of messageIds) if (id.endsWith('letter waits')) due.push(first);
+      const sent = d.allLetters().map(({ attributes }) => attributes['dlq_message_id'] ?? '');
+      assert.deepEqual([...sent].sort(), due.sort());
+    });
+
+    it('every act has been tried at every point where a run can be held', () => {
+      const tried = (act_: Act): (FaultPoint | null)[] =>
+        ALL.filter((each) => each.act === act_).map(({ point }) => point);
+      const points = Object.values(PLACES).flatMap(({ point }) => (point === null ? [] : [point]));
+      for (const act_ of ACTS)
+        for (const point of points) assert.ok(tried(act_).includes(point), `${act_} at ${point}`);
+      const held = ALL.filter(({ is }) => is === 'held').length + OVERLAPPING.length;
+      assert.equal(letGo, held, 'each was held until it had been acted upon');
+    });
   });
 });
