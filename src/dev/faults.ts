@@ -12,6 +12,8 @@ export interface FaultOrder {
   readonly action: 'kill' | 'hold' | 'throw';
   /** How often; 1 unless given. */
   readonly times?: number;
+  /** How often the point is passed before; 0 unless given. */
+  readonly passes?: number;
 }
 
 export function faultsAsEnv(orders: readonly FaultOrder[]): Record<string, string> {
@@ -20,7 +22,11 @@ export function faultsAsEnv(orders: readonly FaultOrder[]): Record<string, strin
 
 export function armFromEnv(text: string | undefined): void {
   if (text === undefined) return;
-  const orders = (JSON.parse(text) as FaultOrder[]).map((order) => ({ ...order, left: order.times ?? 1 }));
+  const orders = (JSON.parse(text) as FaultOrder[]).map((order) => ({
+    ...order,
+    left: order.times ?? 1,
+    toPass: order.passes ?? 0,
+  }));
   for (const { point } of orders) {
     if (!FAULT_POINTS.includes(point)) throw new Error(`DEV_FAULTS: there is no fault point ${point as string}`);
   }
@@ -34,6 +40,10 @@ export function armFromEnv(text: string | undefined): void {
       left > 0 && order.point === point && (key === undefined || keys.includes(key));
     const order = orders.find(matches);
     if (order === undefined) return;
+    if (order.toPass > 0) {
+      order.toPass -= 1;
+      return;
+    }
     order.left -= 1;
     const say = (message: string): void => {
       process.stdout.write(`${JSON.stringify({ message, point, keys, action: order.action })}\n`);

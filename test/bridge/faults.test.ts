@@ -198,6 +198,9 @@ describe('bridge under faults', function () {
     const summary = await make().bridge.run();
     assert.equal(summary.started, 6);
     assert.equal(temporal.mostInFlight, 1);
+    // Each is acked before the next begins: one that kills the process has nobody's ack in its hands.
+    const acks = fake.journal.filter((line) => line.startsWith('acknowledge'));
+    assert.equal(acks.length, 6, acks.join());
   });
 
   it('raises the alarm once, goes on with healthy messages, and exits 5', async () => {

@@ -1,16 +1,26 @@
 /** A provider that speaks docs/content-provider.openapi.yaml, scripted by request and stage. */
 import type { HttpGeneratorConfig } from '../../src/config.ts';
-import type { ProcessInput } from '../../src/contract/workflow-io.ts';
 import { httpConfig } from './provider-config.ts';
 import { startScriptedServer, type Answer } from './scripted-server.ts';
 
-type Stage = 'script' | 'audio' | 'video';
+export type Stage = 'script' | 'audio' | 'video';
+
+/** Whose calls are meant; a run's input is one. */
+export interface Requested {
+  readonly request: { readonly rowId: string };
+}
 
 export interface Asked {
   readonly stage: Stage;
   readonly request_id: string;
   readonly topic: string;
   readonly script_text?: string;
+}
+
+/** A POST as it came: what a provider tells a second try of the same by. */
+export interface Call {
+  readonly key: string;
+  readonly body: string;
 }
 
 export interface Looks {
@@ -25,25 +35,26 @@ export interface MediaProvider {
   readonly config: HttpGeneratorConfig;
   readonly aScript: Answer;
   /** One answer a POST, the last one repeated. A 202 without status_url gets one. Without a script: made at once. */
-  script(input: ProcessInput, stage: Stage, answers: readonly Answer[]): void;
+  script(input: Requested, stage: Stage, answers: readonly Answer[]): void;
   /** One answer a look, the last one repeated. */
-  looks(input: ProcessInput, stage: Stage, answers: readonly Answer[]): Looks;
-  asked(input: ProcessInput): readonly Asked[];
-  stages(input: ProcessInput): readonly Stage[];
+  looks(input: Requested, stage: Stage, answers: readonly Answer[]): Looks;
+  asked(input: Requested): readonly Asked[];
+  calls(input: Requested): readonly Call[];
+  stages(input: Requested): readonly Stage[];
   /** Date.now() of each POST. */
-  times(input: ProcessInput, stage: Stage): readonly number[];
+  times(input: Requested, stage: Stage): readonly number[];
   stop(): Promise<void>;
 }
 
 export async function startMediaProvider(): Promise<MediaProvider> {
   const answers = new Map<string, readonly Answer[]>();
-  const asked: (Asked & { readonly at: number })[] = [];
+  const asked: (Asked & { readonly at: number; readonly call: Call })[] = [];
   const looked = new Map<string, number[]>();
   const scripted = (key: string, call: number): Answer | undefined => {
     const script = answers.get(key) ?? [];
     return script[Math.min(call, script.length - 1)];
   };
-  const server = await startScriptedServer(({ method, path, body }) => {
+  const server = await startScriptedServer(({ method, path, headers, body }) => {
     if (method === 'GET' && path === '/generate') return { status: 200, body: { name: 'scripted' } };
     if (method === 'GET') {
       const times = looked.get(path) ?? [];
@@ -52,7 +63,7 @@ export async function startMediaProvider(): Promise<MediaProvider> {
     }
     const one = JSON.parse(body) as Asked;
     const before = asked.filter(({ request_id: id, stage }) => id === one.request_id && stage === one.stage).length;
-    asked.push({ ...one, at: Date.now() });
+    asked.push({ ...one, at: Date.now(), call: { key: String(headers['idempotency-key']), body } });
     const answer = scripted(`${one.request_id}/${one.stage}`, before) ?? atOnce(one);
     if (!('status' in answer) || answer.status !== 202) return answer;
     return {
@@ -61,8 +72,7 @@ export async function startMediaProvider(): Promise<MediaProvider> {
       body: { status_url: `/jobs/${one.request_id}/${one.stage}`, ...(answer.body as object) },
     };
   });
-  const of = (input: ProcessInput): (Asked & { readonly at: number })[] =>
-    asked.filter(({ request_id: id }) => id === input.request.rowId);
+  const of = (input: Requested): typeof asked => asked.filter(({ request_id: id }) => id === input.request.rowId);
   return {
     config: httpConfig(`${server.url}/generate`),
     aScript: atOnce({ stage: 'script', request_id: '', topic: 'Volcanoes' }),
@@ -81,6 +91,7 @@ export async function startMediaProvider(): Promise<MediaProvider> {
       };
     },
     asked: of,
+    calls: (input) => of(input).map(({ call }) => call),
     stages: (input) => of(input).map(({ stage }) => stage),
     times: (input, stage) => of(input).flatMap((one) => (one.stage === stage ? [one.at] : [])),
     stop: () => server.stop(),
