@@ -39,6 +39,7 @@ const WORDS: readonly string[] = [
   'misconfigured',
   // How a worker stands: State of @temporalio/worker.
   'initialized',
+  'starting',
   'running',
   'stopping',
   'draining',

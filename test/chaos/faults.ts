@@ -431,44 +431,50 @@ async function resetRun(world: World, rowId: string): Promise<void> {
   }
 }
 
-/** A worker that is cut off before it writes `completed`, whose runs are then started anew: its writes come too late. */
+/**
+ * A worker that is cut off before it writes `completed`, whose runs are then started anew: its writes come too late.
+ * `whenHeld` runs when it holds some.
+ */
+export async function letZombieWrite(chaos: Chaos, whenHeld: () => void | Promise<void>): Promise<void> {
+  const { world, log } = chaos;
+  const name = `worker-zombie-${String(log.faults.length)}`;
+  const worker = world.extraWorker(name, faultsAsEnv([{ point: 'worker.completing', action: 'hold', times: 3 }]));
+  const window = log.begin({ name: 'zombie worker', redelivers: false });
+  const ended = worker.once();
+  const held = await heldRows(chaos, worker);
+  await whenHeld();
+  for (const rowId of held) {
+    log.touch(rowId, 'terminated');
+    await world.temporal.workflow
+      .getHandle(workflowId.process(rowId))
+      .terminate('chaos: zombie')
+      .catch((error: unknown) => {
+        if (!isTemporalAway(error)) throw error;
+      });
+    const request = chaos.published().find((one) => one.rowId === rowId);
+    if (request !== undefined) await chaos.publishAgain(request);
+  }
+  // Until the new runs have ended, or the faults must end.
+  for (let tries = 0; tries < 60 && !chaos.signal.aborted && held.length > 0; tries += 1) {
+    const rows = await world.query(
+      `select count(*)::int as open from content_requests where id = any($1) and completed_at is null`,
+      [held],
+    );
+    if (rows[0]?.['open'] === 0) break;
+    await hold(chaos, 500);
+  }
+  worker.signal('SIGUSR2');
+  await hold(chaos, 2_000);
+  await worker.stop();
+  await ended;
+  window.to = Date.now();
+}
+
 const zombie: Fault = {
   name: 'zombie worker',
   weight: 1,
   on: 'worker',
-  run: async (chaos) => {
-    const { world, log } = chaos;
-    const name = `worker-zombie-${String(log.faults.length)}`;
-    const worker = world.extraWorker(name, faultsAsEnv([{ point: 'worker.completing', action: 'hold', times: 3 }]));
-    const window = log.begin({ name: 'zombie worker', redelivers: false, workers: [0] });
-    const ended = worker.once();
-    const held = await heldRows(chaos, worker);
-    for (const rowId of held) {
-      log.touch(rowId, 'terminated');
-      await world.temporal.workflow
-        .getHandle(workflowId.process(rowId))
-        .terminate('chaos: zombie')
-        .catch((error: unknown) => {
-          if (!isTemporalAway(error)) throw error;
-        });
-      const request = chaos.published().find((one) => one.rowId === rowId);
-      if (request !== undefined) await chaos.publishAgain(request);
-    }
-    // Until the new runs have ended, or the faults must end.
-    for (let tries = 0; tries < 60 && !chaos.signal.aborted && held.length > 0; tries += 1) {
-      const rows = await world.query(
-        `select count(*)::int as open from content_requests where id = any($1) and completed_at is null`,
-        [held],
-      );
-      if (rows[0]?.['open'] === 0) break;
-      await hold(chaos, 500);
-    }
-    worker.signal('SIGUSR2');
-    await hold(chaos, 2_000);
-    await worker.stop();
-    await ended;
-    window.to = Date.now();
-  },
+  run: (chaos) => letZombieWrite(chaos, () => undefined),
 };
 
 /** Rows whose completion is held, as soon as there are three or 15 s are over. */

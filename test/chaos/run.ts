@@ -48,7 +48,8 @@ export interface RunOptions {
 export interface Script {
   /** Bridges and workers are started by the script. */
   readonly startsAll?: boolean;
-  readonly run: (chaos: Chaos, published: Promise<void>) => Promise<void>;
+  /** Publishes when it likes; all of it, once. */
+  readonly run: (chaos: Chaos, publish: () => Promise<void>) => Promise<void>;
 }
 
 export interface Outcome {
@@ -136,14 +137,15 @@ class Run {
     const { script } = this.#options;
     if (script?.startsAll !== true) for (const each of [...bridges, ...workers]) each.start();
 
-    const publishing = this.#publishAll();
-    const breaking = script === undefined ? this.#breakThings() : script.run(this.#chaos(seeded(0)), publishing);
-    await publishing;
-    say(`${this.#since()} published ${String(this.#published.size)} messages`);
-    if (script === undefined) await this.#until((left) => left <= Math.max(5, this.#plan.requests.length * 0.03));
-    else await breaking;
-    this.#healing.abort();
-    await breaking;
+    if (script === undefined) {
+      const breaking = this.#breakThings();
+      await this.#publishAll();
+      await this.#until((left) => left <= Math.max(5, this.#plan.requests.length * 0.03));
+      this.#healing.abort();
+      await breaking;
+    } else {
+      await script.run(this.#chaos(seeded(0)), () => this.#publishAll());
+    }
     const healedAt = Date.now();
     say(`${this.#since()} faults end after ${String(this.#log.faults.length)}`);
     await this.#until((left) => left === 0);
@@ -188,6 +190,7 @@ class Run {
       if ((at / 50) % 20 === 19) this.#options.say(`${this.#since()} ${String(at + batch.length)} published`);
       await this.#until((left) => left <= openLimit);
     }
+    this.#options.say(`${this.#since()} published ${String(this.#published.size)} messages`);
   }
 
   async #publishAgain(request: PlannedRequest, content?: string): Promise<void> {

@@ -110,10 +110,10 @@ export const SCENARIOS: readonly Scenario[] = [
       plan: () => healthy(short ? 50 : 500),
       script: {
         startsAll: true,
-        run: async (chaos, published) => {
+        run: async (chaos, publish) => {
           const { world, log } = chaos;
           for (const worker of world.workers) worker.start();
-          await published;
+          await publish();
           const window = log.begin({ name: 'Temporal unreachable', redelivers: true });
           world.gates.bridgesToTemporal.down();
           world.gates.workersToTemporal.down();
@@ -140,10 +140,10 @@ export const SCENARIOS: readonly Scenario[] = [
       plan: () => healthy(short ? 50 : 500),
       script: {
         startsAll: true,
-        run: async (chaos, published) => {
+        run: async (chaos, publish) => {
           const { world, log } = chaos;
           startAll(chaos);
-          await published;
+          await publish();
           const window = log.begin({ name: 'PostgreSQL down', redelivers: false });
           await world.servers.postgres.end('SIGINT');
           // Row writes are tried again 1, 2, 4 … 30 s apart: six tries, of which the last are as far apart as they get.
@@ -162,9 +162,9 @@ export const SCENARIOS: readonly Scenario[] = [
       messages: 0,
       plan: () => healthy(short ? 50 : 200),
       script: {
-        run: async ({ world, log }, published) => {
+        run: async ({ world, log }, publish) => {
           world.provider.trouble = 503;
-          await published;
+          await publish();
           const window = log.begin({ name: 'provider answers 503', redelivers: false });
           await sleep(short ? 15_000 : 180_000);
           world.provider.trouble = null;
@@ -182,8 +182,8 @@ export const SCENARIOS: readonly Scenario[] = [
       plan: (random) => makePlan(short ? 1_000 : 20_000, random, 'flood'),
       script: {
         startsAll: true,
-        run: async (chaos, published) => {
-          await published;
+        run: async (chaos, publish) => {
+          await publish();
           startAll(chaos);
         },
       },
@@ -202,8 +202,8 @@ export const SCENARIOS: readonly Scenario[] = [
         plan: (random) => together(poison(count, random), healthy(count)),
         script: {
           startsAll: true,
-          run: async (chaos, published) => {
-            await published;
+          run: async (chaos, publish) => {
+            await publish();
             const startedAt = Date.now();
             startAll(chaos);
             await untilTrue(
@@ -229,8 +229,8 @@ export const SCENARIOS: readonly Scenario[] = [
         plan: () => healthy(count),
         script: {
           startsAll: true,
-          run: async (chaos, published) => {
-            await published;
+          run: async (chaos, publish) => {
+            await publish();
             const startedAt = Date.now();
             startAll(chaos);
             await untilTrue(
@@ -275,7 +275,7 @@ export const SCENARIOS: readonly Scenario[] = [
           ]),
         );
       },
-      script: { run: (_, published) => published },
+      script: { run: (_, publish) => publish() },
     }),
   },
   {
@@ -302,7 +302,7 @@ export const SCENARIOS: readonly Scenario[] = [
           },
         ]);
       },
-      script: { run: (_, published) => published },
+      script: { run: (_, publish) => publish() },
       openLimit: Infinity,
     }),
   },
@@ -319,12 +319,12 @@ export const SCENARIOS: readonly Scenario[] = [
       world: { workers: 2, workerSlots: 100 },
       script: {
         startsAll: true,
-        run: async (chaos, published) => {
+        run: async (chaos, publish) => {
           const { world, log } = chaos;
           const [victim, other] = world.workers;
           if (victim === undefined || other === undefined) throw new Error('two workers are needed');
           for (const each of [...world.bridges, victim]) each.start();
-          await published;
+          await publish();
           await untilTrue('100 generations are in flight', () => world.provider.calls.length === 100);
           other.start();
           await untilTrue('the other worker polls', () => pollers(chaos, 2));
@@ -347,10 +347,10 @@ export const SCENARIOS: readonly Scenario[] = [
       // As in production, and three times the lease of the other runs.
       world: { bridges: 1, leaseSeconds: 30, bridgeEnv: { BRIDGE_LEASE_RENEW_MS: '10000' } },
       script: {
-        run: async (chaos, published) => {
+        run: async (chaos, publish) => {
           const { world, log } = chaos;
           const [bridge] = world.bridges;
-          await published;
+          await publish();
           world.gates.bridgesToTemporal.slow(3_000);
           await untilTrue('the bridge holds them all', () => pulled(bridge?.logFile ?? '', 32));
           const window = log.begin({ name: 'bridge kill -9', redelivers: true });

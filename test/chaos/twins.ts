@@ -3,9 +3,10 @@ import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectRoot } from '../../src/dev/paths.ts';
-import { FAULTS, type Chaos, type Fault } from './faults.ts';
+import { letZombieWrite, type Chaos } from './faults.ts';
 import type { Line } from './ledger.ts';
 import type { RunOptions } from './run.ts';
+import type { Supervised } from './supervised.ts';
 
 export interface Twin {
   readonly name: string;
@@ -18,34 +19,42 @@ export interface Twin {
   readonly options: Omit<RunOptions, 'folder' | 'say' | 'seed' | 'root'>;
 }
 
-const faultNamed = (name: string): Fault => {
-  const fault = FAULTS.find((one) => one.name === name);
-  if (fault === undefined) throw new Error(`there is no fault ${name}`);
-  return fault;
-};
-
-/** Bridges have pulled, and cannot start anything; then they die. */
-async function killWhileTemporalIsAway({ world, log }: Chaos, published: Promise<void>): Promise<void> {
-  for (const worker of world.workers) worker.start();
-  world.gates.bridgesToTemporal.up();
-  for (const bridge of world.bridges) bridge.start();
-  // Up and past their preflight: with the first runs started.
-  await published;
+/** Bridges pull and cannot start anything; then they die. */
+async function killWhileTemporalIsAway({ world, log }: Chaos, publish: () => Promise<void>): Promise<void> {
+  for (const each of [...world.workers, ...world.bridges]) each.start();
+  await until('the bridges poll', () => said(world.bridges, '"bridge polls"', 2));
   const window = log.begin({ name: 'Temporal silent, bridges kill -9', redelivers: true });
-  await until(async () => {
-    const rows = await world.query('select count(*)::int as count from content_requests');
-    return Number(rows[0]?.['count']) > 0;
-  });
   world.gates.bridgesToTemporal.stall();
+  await publish();
+  await until('they have pulled', () => said(world.bridges, '"message pulled"', 30));
   // Longer than an ack waits for company, shorter than a call to Temporal.
-  await sleep(1_500);
+  await sleep(1_000);
   for (const bridge of world.bridges) bridge.signal('SIGKILL');
   world.gates.bridgesToTemporal.up();
   window.to = Date.now();
 }
 
-async function until(ask: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 600 && !(await ask()); tries += 1) await sleep(50);
+/** The held worker is the only one at first, so that it surely holds some. */
+function letZombieWriteLast(chaos: Chaos, publish: () => Promise<void>): Promise<void> {
+  const { bridges, workers } = chaos.world;
+  for (const bridge of bridges) bridge.start();
+  const published = publish();
+  return letZombieWrite(chaos, async () => {
+    for (const worker of workers) worker.start();
+    await published;
+  });
+}
+
+async function said(processes: readonly Supervised[], words: string, times: number): Promise<boolean> {
+  const texts = await Promise.all(processes.map(({ logFile }) => readFile(logFile, 'utf8')));
+  return texts.join('').split(words).length > times;
+}
+
+async function until(what: string, ask: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; !(await ask()); tries += 1) {
+    if (tries === 1_200) throw new Error(`never came true: ${what}`);
+    await sleep(50);
+  }
 }
 
 export const TWINS: readonly Twin[] = [
@@ -56,7 +65,7 @@ export const TWINS: readonly Twin[] = [
     to: '      this.#deps.acks.add(ackId);\n      const end = await this.#deps.handle(delivery, this.#stop);',
     line: 'lost',
     options: {
-      messages: 300,
+      messages: 60,
       faults: [],
       script: { startsAll: true, run: killWhileTemporalIsAway },
       openLimit: Infinity,
@@ -78,12 +87,11 @@ export const TWINS: readonly Twin[] = [
     returning id\`,`,
     line: 'twice',
     options: {
-      messages: 120,
+      messages: 60,
       faults: [],
-      // Few at a time, so that the held worker gets its share.
-      openLimit: 30,
+      openLimit: Infinity,
       patienceMs: 20_000,
-      script: { run: (chaos) => faultNamed('zombie worker').run(chaos) },
+      script: { startsAll: true, run: letZombieWriteLast },
     },
   },
   {
@@ -93,9 +101,9 @@ export const TWINS: readonly Twin[] = [
     to: "    if (identity === null) return 'aborted';",
     line: 'delivered too often',
     options: {
-      messages: 120,
+      messages: 60,
       faults: [],
-      script: { run: (_, published) => published },
+      script: { run: (_, publish) => publish() },
       patienceMs: 8_000,
     },
   },

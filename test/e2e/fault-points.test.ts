@@ -153,7 +153,7 @@ describe('a crash at every fault point', function () {
   let successor: Running | undefined;
 
   before(async function () {
-    this.timeout(60_000 + ALL_ENDED_MS);
+    this.timeout(60_000 + 2 * ALL_ENDED_MS);
     [d, provider] = await Promise.all([startDeployment(), startMediaProvider()]);
 
     // Before the others, whose letters they would publish once more than is due.
