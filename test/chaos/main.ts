@@ -12,6 +12,7 @@ interface Options {
   readonly messages: number;
   readonly seed: number;
   readonly fault: readonly string[];
+  readonly every: number;
   readonly scenario?: string;
   readonly short?: true;
   readonly record?: true;
@@ -29,6 +30,7 @@ const command = new Command('chaos')
   .option('--messages <n>', 'how many', whole, 1_000)
   .option('--seed <n>', 'of messages and faults', whole, Math.floor(Math.random() * 1_000_000))
   .option('--fault <name...>', 'only these; none = a calm run', [])
+  .option('--every <seconds>', 'calm between two faults, on the average', whole, 3)
   .option('--scenario <name>', 'in place of faults by chance; all = each of them, one after the other')
   .option('--short', 'scenarios in their short form')
   .option('--record', 'into docs/reliability.json')
@@ -44,9 +46,10 @@ interface Job {
   readonly name: string;
   readonly options: Omit<RunOptions, 'folder' | 'say'>;
   readonly demands: (outcome: Outcome) => string[];
+  readonly faultsOnly: boolean;
 }
 
-function jobsOf({ messages, seed, fault, scenario, short }: Options): Job[] {
+function jobsOf({ messages, seed, fault, every, scenario, short }: Options): Job[] {
   if (scenario !== undefined) {
     const chosen = SCENARIOS.filter(({ name }) => scenario === 'all' || name === scenario);
     if (chosen.length === 0) command.error(`no such scenario; there are: ${names(SCENARIOS)}`);
@@ -54,12 +57,20 @@ function jobsOf({ messages, seed, fault, scenario, short }: Options): Job[] {
       name,
       options: { ...options(short === true), seed, faults: [] },
       demands: demands ?? (() => []),
+      faultsOnly: false,
     }));
   }
   const faults = fault.includes('none') ? [] : fault.length === 0 ? FAULTS : fault.map(named);
   const what = fault.length === 0 ? 'all faults' : fault.includes('none') ? 'calm' : fault.join(' + ');
   const name = fault.length === 0 ? `${what}, seed ${String(seed)}` : what;
-  return [{ name, options: { messages, seed, faults }, demands: () => [] }];
+  return [
+    {
+      name,
+      options: { messages, seed, faults, pauseMs: every * 1_000, openLimit: Math.max(400, messages / 10) },
+      demands: () => [],
+      faultsOnly: fault.length > 0,
+    },
+  ];
 }
 
 function named(name: string): Fault {
@@ -68,11 +79,14 @@ function named(name: string): Fault {
 }
 
 /** Whether all holds. */
-async function runJob({ name, options, demands }: Job, { keep, record: keepsRecord }: Options): Promise<boolean> {
+async function runJob(
+  { name, options, demands, faultsOnly }: Job,
+  { keep, record: keepsRecord }: Options,
+): Promise<boolean> {
   const folder = keep ?? (await mkdtemp(path.join(tmpdir(), 'chaos-')));
   say(`== ${name}: seed ${String(options.seed)}, ${String(options.faults.length)} faults; logs in ${folder}`);
   const outcome = await runChaos({ ...options, folder, say, signal: interrupt.signal });
-  const entry = entryOf(name, outcome);
+  const entry = entryOf(name, outcome, faultsOnly);
   const missed = demands(outcome);
   say(JSON.stringify(entry, null, 2));
   for (const line of [...inWords(outcome.violations), ...missed]) say(line);

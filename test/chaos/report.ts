@@ -8,16 +8,18 @@ import type { Outcome } from './run.ts';
 export interface Entry extends Omit<Outcome, 'violations'> {
   readonly name: string;
   readonly day: string;
+  /** Chance chose among faults that were named, and not among all. */
+  readonly faultsOnly: boolean;
   /** By line of the ledger; empty = all held. */
   readonly violated: Readonly<Record<string, number>>;
 }
 
 export const RESULTS_FILE = path.join(projectRoot, 'docs', 'reliability.json');
 
-export function entryOf(name: string, { violations, ...outcome }: Outcome): Entry {
+export function entryOf(name: string, { violations, ...outcome }: Outcome, faultsOnly = false): Entry {
   const violated: Record<string, number> = {};
   for (const { line } of violations) violated[line] = (violated[line] ?? 0) + 1;
-  return { name, day: new Date().toISOString().slice(0, 10), violated, ...outcome };
+  return { name, day: new Date().toISOString().slice(0, 10), faultsOnly, violated, ...outcome };
 }
 
 export async function readEntries(file = RESULTS_FILE): Promise<Entry[]> {

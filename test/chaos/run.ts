@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly say: (line: string) => void;
   /** How many requests may be under way; publishing waits meanwhile. */
   readonly openLimit?: number;
+  /** Calm between two faults, on the average; two are injected side by side. */
+  readonly pauseMs?: number;
   /** When nothing changes for so long, nothing will. */
   readonly patienceMs?: number;
   /** What is published; the mix unless given. */
@@ -78,8 +80,6 @@ export type Figures = Readonly<Record<string, number>>;
 const TERMINAL = ['completed', 'failed', 'cancelled'];
 /** Letters of these the operator sends again as soon as they come, when their cause is mended. */
 const REPLAYED = ['attempts_exhausted', 'generation_failed', 'content_blocked'];
-/** Calm between two faults. */
-const PAUSE_MS = [1_000, 5_000] as const;
 const AT_ONCE = 2;
 
 export async function runChaos(options: RunOptions): Promise<Outcome> {
@@ -229,13 +229,15 @@ class Run {
   }
 
   async #breakThings(): Promise<void> {
-    const { faults, seed } = this.#options;
+    const { faults, seed, pauseMs = 3_000 } = this.#options;
     const random = seeded(seed + 1);
     const chaos = this.#chaos(random);
     const held = new Set<Fault['on']>();
     const one = async (): Promise<void> => {
       for (;;) {
-        await sleep(random.int(...PAUSE_MS), undefined, { signal: chaos.signal }).catch(() => undefined);
+        await sleep(random.int(Math.round(pauseMs / 3), Math.round((pauseMs * 5) / 3)), undefined, {
+          signal: chaos.signal,
+        }).catch(() => undefined);
         if (chaos.signal.aborted) return;
         const free = faults.filter(({ on }) => !held.has(on));
         if (free.length === 0) continue;
