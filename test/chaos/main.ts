@@ -12,6 +12,7 @@ interface Options {
   readonly messages: number;
   readonly seed: number;
   readonly fault: readonly string[];
+  readonly each?: true;
   readonly every: number;
   readonly scenario?: string;
   readonly short?: true;
@@ -30,6 +31,7 @@ const command = new Command('chaos')
   .option('--messages <n>', 'how many', whole, 1_000)
   .option('--seed <n>', 'of messages and faults', whole, Math.floor(Math.random() * 1_000_000))
   .option('--fault <name...>', 'only these; none = a calm run', [])
+  .option('--each', 'every fault alone, a run each')
   .option('--every <seconds>', 'calm between two faults, on the average', whole, 3)
   .option('--scenario <name>', 'in place of faults by chance; all = each of them, one after the other')
   .option('--short', 'scenarios in their short form')
@@ -49,7 +51,7 @@ interface Job {
   readonly faultsOnly: boolean;
 }
 
-function jobsOf({ messages, seed, fault, every, scenario, short }: Options): Job[] {
+function jobsOf({ messages, seed, fault, each, every, scenario, short }: Options): Job[] {
   if (scenario !== undefined) {
     const chosen = SCENARIOS.filter(({ name }) => scenario === 'all' || name === scenario);
     if (chosen.length === 0) command.error(`no such scenario; there are: ${names(SCENARIOS)}`);
@@ -60,17 +62,20 @@ function jobsOf({ messages, seed, fault, every, scenario, short }: Options): Job
       faultsOnly: false,
     }));
   }
+  const ofChance = (faults: readonly Fault[]): Job['options'] => ({
+    messages,
+    seed,
+    faults,
+    pauseMs: every * 1_000,
+    openLimit: Math.max(400, messages / 10),
+  });
+  if (each === true) {
+    return FAULTS.map((one) => ({ name: one.name, options: ofChance([one]), demands: () => [], faultsOnly: true }));
+  }
   const faults = fault.includes('none') ? [] : fault.length === 0 ? FAULTS : fault.map(named);
   const what = fault.length === 0 ? 'all faults' : fault.includes('none') ? 'calm' : fault.join(' + ');
   const name = fault.length === 0 ? `${what}, seed ${String(seed)}` : what;
-  return [
-    {
-      name,
-      options: { messages, seed, faults, pauseMs: every * 1_000, openLimit: Math.max(400, messages / 10) },
-      demands: () => [],
-      faultsOnly: fault.length > 0,
-    },
-  ];
+  return [{ name, options: ofChance(faults), demands: () => [], faultsOnly: fault.length > 0 }];
 }
 
 function named(name: string): Fault {
