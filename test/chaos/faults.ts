@@ -19,6 +19,10 @@ export interface Chaos {
   /** Requests that are published already. */
   readonly published: () => readonly PlannedRequest[];
   publishAgain(request: PlannedRequest): Promise<void>;
+  /** After the emulator has lost all: its topics and subscriptions are made anew. */
+  pubsubIsNew(): Promise<void>;
+  /** Published, and not ended. */
+  left(): Promise<readonly PlannedRequest[]>;
   /** For the report. */
   measured(name: string, figure: number): void;
 }

@@ -9,6 +9,8 @@ export interface FaultWindow {
   readonly workers?: readonly number[];
   /** A message may be delivered once more for it. */
   readonly redelivers: boolean;
+  /** Exit codes with which a bridge may answer it. */
+  readonly exits?: readonly number[];
 }
 
 /** What somebody outside did to one request. */

@@ -109,8 +109,11 @@ export function compare(told: Told): Violation[] {
     const detail = `delivered ${String(times)} times; ${String(redelivering)} faults may redeliver`;
     violations.push({ line: 'delivered too often', rowId: null, about, detail });
   }
-  for (const { role, name, how, ordered } of facts.exits) {
-    const sound = role === 'bridge' ? [0, 3, 4, 5] : [];
+  for (const { role, name, how, ordered, at } of facts.exits) {
+    const answers = faults
+      .filter(({ from, to }) => from <= at && at <= (to ?? Infinity))
+      .flatMap(({ exits }) => exits ?? []);
+    const sound = role === 'bridge' ? [0, 3, 4, 5, ...answers] : [];
     if (
       ordered
         ? how === 0 || how === 'SIGKILL' || how === 'SIGTERM' || sound.includes(Number(how))

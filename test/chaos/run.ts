@@ -1,6 +1,6 @@
 /** One run: publish, break, mend, wait until all is quiet, and compare. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Message } from '@google-cloud/pubsub';
+import type { Message, Subscription } from '@google-cloud/pubsub';
 import { WorkflowNotFoundError } from '@temporalio/client';
 import { workflowId } from '../../src/contract/names.ts';
 import { keepEvidence } from './evidence.ts';
@@ -117,6 +117,7 @@ class Run {
   readonly #healing = new AbortController();
   readonly #remedied = new Set<object>();
   readonly #figures: Record<string, number> = {};
+  #letterStream: Subscription | null = null;
   #gaveUp = false;
   #lettersTaken: Promise<unknown> = Promise.resolve();
 
@@ -132,8 +133,7 @@ class Run {
     const { bridges, workers, provider } = this.#world;
     for (const request of this.#plan.requests) provider.expect(request);
     await this.#makeApiRows();
-    const letters = this.#world.pubsub.subscription(this.#world.names.deadLetterSubscription);
-    letters.on('message', (message: Message) => this.#takeLetter(message));
+    this.#openLetters();
     const { script } = this.#options;
     if (script?.startsAll !== true) for (const each of [...bridges, ...workers]) each.start();
 
@@ -158,8 +158,15 @@ class Run {
     say(`${this.#since()} the last bridge has drained: exit ${String(drained)}`);
     await this.#until((left) => left === 0);
     await Promise.all(workers.map((worker) => worker.stop()));
-    await letters.close();
+    await this.#letterStream?.close();
     return this.#conclude(recoverySeconds);
+  }
+
+  #openLetters(): void {
+    this.#letterStream = this.#world.pubsub.subscription(this.#world.names.deadLetterSubscription);
+    this.#letterStream.on('message', (message: Message) => this.#takeLetter(message));
+    // Its server is gone in the one scenario that kills it; whether letters come, the ledger says.
+    this.#letterStream.on('error', (error: Error) => this.#options.say(`${this.#since()} letters: ${error.message}`));
   }
 
   async #makeApiRows(): Promise<void> {
@@ -222,6 +229,12 @@ class Run {
       log: this.#log,
       random,
       signal: this.#healing.signal,
+      pubsubIsNew: async () => {
+        await this.#letterStream?.close().catch(() => undefined);
+        await this.#world.makeTopics();
+        this.#openLetters();
+      },
+      left: () => this.#left(),
       measured: (name, figure) => void (this.#figures[name] = figure),
       published: () => this.#publishedRequests,
       publishAgain: (request) => this.#publishAgain(request),

@@ -43,6 +43,24 @@ function healthy(count: number, script: readonly ProviderStep[] = [OK], more: ob
   );
 }
 
+/** Requests that fail for good, with a letter. */
+function failing(count: number): Plan {
+  return planOf(
+    Array.from({ length: count }, (_, number) => {
+      const id = `fails-${String(number + 1)}`;
+      const body = { correlation_id: id, student_id: 's', topic: `Topic of ${id}`, requested_modalities: ['text'] };
+      return {
+        kind: 'fails',
+        rowId: rowIdOf(id),
+        correlationId: id,
+        bodies: [Buffer.from(JSON.stringify(body))],
+        script: [{ kind: 'status', status: 422 }],
+        ends: { statuses: ['failed'], retryCount: 1, letter: 'generation_failed' },
+      };
+    }),
+  );
+}
+
 interface Sketch extends Pick<PlannedRequest, 'kind' | 'rowId' | 'correlationId' | 'script' | 'ends'> {
   readonly bodies: readonly Buffer[];
 }
@@ -155,6 +173,30 @@ export const SCENARIOS: readonly Scenario[] = [
       openLimit: Infinity,
     }),
     demands: noLetters,
+  },
+  {
+    name: 'Pub/Sub emulator kill -9, and what had not ended is published again',
+    options: (short) => ({
+      messages: 0,
+      plan: () => together(healthy(short ? 50 : 400), failing(short ? 5 : 40)),
+      script: {
+        run: async (chaos, publish) => {
+          const { world, log } = chaos;
+          await publish();
+          await untilTrue('some are completed', async () => (await countRows(chaos, 'completed')) > 20);
+          // A subscription that is gone is no outage: bridges end with 2 until it is there again.
+          const window = log.begin({ name: 'Pub/Sub emulator kill -9', redelivers: true, exits: [2] });
+          await world.servers.pubsub.end('SIGKILL');
+          await world.servers.pubsub.start();
+          await chaos.pubsubIsNew();
+          // It keeps messages in memory only: whoever published them does it again, as from an outbox.
+          for (const request of await chaos.left()) await chaos.publishAgain(request);
+          await untilTrue('the bridges are back', async () => (await chaos.left()).length === 0);
+          window.to = Date.now();
+        },
+      },
+      openLimit: Infinity,
+    }),
   },
   {
     name: 'provider down for three minutes',

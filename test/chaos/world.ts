@@ -39,6 +39,8 @@ export interface World {
   readonly pubsub: PubSub;
   readonly subscriber: v1.SubscriberClient;
   readonly names: PubsubNames;
+  /** Topics and subscriptions, where they are not there. */
+  makeTopics(): Promise<void>;
   readonly project: string;
   readonly databaseUrl: string;
   /** As the superuser, past the gateway; tries again while PostgreSQL is away. */
@@ -122,8 +124,11 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     deadLetterTopic: NAMES.deadLetterTopic,
     deadLetterSubscription: NAMES.deadLetterSubscription,
   };
-  await createPubsubResources(pubsub, names);
-  await pubsub.subscription(names.subscription).setMetadata({ ackDeadlineSeconds: leaseSeconds });
+  const makeTopics = async (): Promise<void> => {
+    await createPubsubResources(pubsub, names);
+    await pubsub.subscription(names.subscription).setMetadata({ ackDeadlineSeconds: leaseSeconds });
+  };
+  await makeTopics();
   const subscriber = new v1.SubscriberClient(
     (await pubsub.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0],
   );
@@ -207,6 +212,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     pubsub,
     subscriber,
     names,
+    makeTopics,
     project: PROJECT,
     databaseUrl,
     query,
