@@ -93,7 +93,8 @@ export class Supervised {
     const { file, args, cwd, env } = this.#command();
     const output = openSync(this.logFile, 'a');
     this.#ordered = false;
-    const child = spawn(process.execPath, ['--import', 'tsx', file, ...args], {
+    const loader = file.endsWith('.ts') ? ['--import', 'tsx'] : [];
+    const child = spawn(process.execPath, [...loader, file, ...args], {
       cwd,
       env: { PATH: process.env['PATH'], HOME: process.env['HOME'], ...env },
       stdio: ['ignore', output, output],

@@ -1,5 +1,6 @@
 /** The product as it is deployed, every connection of it through a gateway, and the harness's own undisturbed ones. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { v1, type PubSub } from '@google-cloud/pubsub';
 import { Client, Connection } from '@temporalio/client';
@@ -9,7 +10,7 @@ import { projectRoot } from '../../src/dev/paths.ts';
 import { emulatorClient } from '../../src/dev/pubsub-emulator.ts';
 import { createPubsubResources, type PubsubNames } from '../../src/dev/pubsub-resources.ts';
 import { migrate } from '../../src/migrate/migrate.ts';
-import { bundleWorkflows } from '../../src/workflow-bundle.ts';
+import { builtBundlePath } from '../../src/workflow-bundle.ts';
 import { startGateway, type Gateway } from '../support/e2e-gateway.ts';
 import { SECRET_KEY } from '../support/provider-config.ts';
 import { LEASE_SECONDS } from '../support/pubsub.ts';
@@ -52,7 +53,7 @@ export interface World {
 
 export interface WorldOptions {
   readonly folder: string;
-  /** The sources that bridges and workers are run from; a broken copy must be caught. */
+  /** Sources that bridges and workers are run from, in place of what is built: a broken copy must be caught. */
   readonly root?: string;
   readonly bridges?: number;
   readonly workers?: number;
@@ -89,9 +90,8 @@ const AUDIT = `
 export async function startWorld(options: WorldOptions): Promise<World> {
   const { folder, root = projectRoot, leaseSeconds = LEASE_SECONDS } = options;
   await mkdir(folder, { recursive: true });
-  const [servers, provider, bundle] = await Promise.all([startServers(folder), startProvider(), bundleWorkflows()]);
-  const bundleFile = path.join(folder, 'workflow-bundle.cjs');
-  await writeFile(bundleFile, bundle.code);
+  if (!existsSync(builtBundlePath)) throw new Error('there is no dist/: run npm run build');
+  const [servers, provider] = await Promise.all([startServers(folder), startProvider()]);
 
   const adminPool = new pg.Pool({ connectionString: servers.adminUrl('postgres'), max: 1 });
   adminPool.on('error', () => undefined);
@@ -178,13 +178,17 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     GENERATOR_URL: provider.url(number),
     SECRET_KEY,
     WORKER_ACTIVITY_SLOTS: String(options.workerSlots ?? 30),
-    WORKER_WORKFLOW_BUNDLE: bundleFile,
+    WORKER_WORKFLOW_BUNDLE: builtBundlePath,
     ...options.workerEnv,
   });
+  const main = (process_: string): string =>
+    options.root === undefined
+      ? path.join(root, 'dist', process_, 'main.js')
+      : path.join(root, 'src', process_, 'main.ts');
   const log = (name: string): string => path.join(folder, `${name}.log`);
   const bridge = (name: string, args: readonly string[], more: Record<string, string> = {}): Supervised =>
     new Supervised('bridge', name, log(name), () => ({
-      file: path.join(root, 'src/bridge/main.ts'),
+      file: main('bridge'),
       args,
       cwd: root,
       env: { ...bridgeEnv, ...more },
@@ -193,7 +197,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const worker = (name: string, file: string, more: Readonly<Record<string, string>> = {}): Supervised => {
     workerNumber += 1;
     const env = { ...workerEnv(workerNumber), ...more };
-    return new Supervised('worker', name, log(name), () => ({ file: path.join(root, file), args: [], cwd: root, env }));
+    return new Supervised('worker', name, log(name), () => ({ file, args: [], cwd: root, env }));
   };
   return {
     folder,
@@ -204,9 +208,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     bridges: Array.from({ length: options.bridges ?? 2 }, (_, n) =>
       bridge(`bridge-${String(n + 1)}`, n === 0 ? ['--follow'] : []),
     ),
-    workers: Array.from({ length: options.workers ?? 3 }, (_, n) =>
-      worker(`worker-${String(n + 1)}`, 'src/worker/main.ts'),
-    ),
+    workers: Array.from({ length: options.workers ?? 3 }, (_, n) => worker(`worker-${String(n + 1)}`, main('worker'))),
     drain: bridge('bridge-drain', [], { BRIDGE_IDLE_WINDOW_MS: String((leaseSeconds + 3) * 1_000) }),
     temporal,
     pubsub,
@@ -216,7 +218,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     project: PROJECT,
     databaseUrl,
     query,
-    extraWorker: (name, env) => worker(name, 'src/dev/worker.ts', env),
+    // Fault points can be armed in src/dev only, and that is never built.
+    extraWorker: (name, env) => worker(name, path.join(root, 'src/dev/worker.ts'), env),
     stop: async () => {
       await pool.end();
       await connection.close();
