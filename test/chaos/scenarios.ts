@@ -18,6 +18,18 @@ export interface Scenario {
   readonly demands?: (outcome: Outcome) => string[];
 }
 
+const BEHIND_POISON = 'poison in front of good ones';
+const WITHOUT_POISON = 'the same good ones without poison';
+/** What as many poison messages before them may cost good ones. */
+const MOST_SLOWER = 1.5;
+
+/** What two scenarios say together, where both were run. */
+export function demandsOfAll(outcomes: ReadonlyMap<string, Outcome>): string[] {
+  const seconds = (name: string): number => outcomes.get(name)?.figures['p95 seconds'] ?? Number.NaN;
+  const ratio = seconds(BEHIND_POISON) / seconds(WITHOUT_POISON);
+  return ratio > MOST_SLOWER ? [`good ones behind poison took ${ratio.toFixed(2)} times as long (p95)`] : [];
+}
+
 const OK: ProviderStep = { kind: 'ok', ms: 50 };
 
 /** Requests that work at their first attempt. */
@@ -235,8 +247,8 @@ export const SCENARIOS: readonly Scenario[] = [
     demands: ({ peakRssMib }) =>
       Object.entries(peakRssMib).flatMap(([role, mib]) => (mib < 700 ? [] : [`a ${role} took ${String(mib)} MiB`])),
   },
-  goodOnes('poison in front of good ones', (count, random) => together(poison(count, random), healthy(count))),
-  goodOnes('the same good ones without poison', (count) => healthy(count)),
+  goodOnes(BEHIND_POISON, (count, random) => together(poison(count, random), healthy(count))),
+  goodOnes(WITHOUT_POISON, (count) => healthy(count)),
   {
     name: 'bodies of 512 KiB',
     options: (short) => ({
@@ -324,12 +336,17 @@ export const SCENARIOS: readonly Scenario[] = [
           victim.signal('SIGKILL');
           await untilTrue('all are completed', async () => (await countRows(chaos, 'completed')) === 100);
           chaos.measured('recovery seconds', (Date.now() - window.from) / 1_000);
+          chaos.measured('provider calls', world.provider.calls.length);
           window.to = Date.now();
         },
       },
       openLimit: Infinity,
     }),
-    demands: recovered,
+    demands: (outcome) => {
+      const { 'provider calls': calls = 0 } = outcome.figures;
+      // The first of each victim, and its second; nobody else's.
+      return [...recovered(outcome), ...(calls === 200 ? [] : [`${String(calls)} calls of the provider, not 200`])];
+    },
   },
   {
     name: 'bridge kill -9 in mid-batch',
