@@ -32,6 +32,7 @@ function tableOf(entries: readonly Entry[]): string {
     'paid again',
     'recovery, s',
     'peak RSS, MiB: bridge, worker',
+    'measured',
   ];
   const known = ['lost', 'twice', 'paid twice', 'stuck'];
   return [
@@ -51,6 +52,9 @@ function tableOf(entries: readonly Entry[]): string {
         entry.paidAgain,
         (entry.figures['recovery seconds'] ?? entry.recoverySeconds).toFixed(1),
         `${String(entry.peakRssMib.bridge)}, ${String(entry.peakRssMib.worker)}`,
+        Object.entries(entry.figures)
+          .map(([what, figure]) => `${what} ${String(figure)}`)
+          .join(', '),
       ]),
     ),
   ].join('\n');

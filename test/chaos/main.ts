@@ -6,7 +6,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { FAULTS, type Fault } from './faults.ts';
 import { entryOf, inWords, record } from './report.ts';
 import { runChaos, type Outcome, type RunOptions } from './run.ts';
-import { SCENARIOS } from './scenarios.ts';
+import { demandsOfAll, SCENARIOS } from './scenarios.ts';
 
 interface Options {
   readonly messages: number;
@@ -83,6 +83,8 @@ function named(name: string): Fault {
   return fault ?? command.error(`no such fault: ${name}; there are: ${names(FAULTS)}`);
 }
 
+const outcomes = new Map<string, Outcome>();
+
 /** Whether all holds. */
 async function runJob(
   { name, options, demands, faultsOnly }: Job,
@@ -92,6 +94,7 @@ async function runJob(
   say(`== ${name}: seed ${String(options.seed)}, ${String(options.faults.length)} faults; logs in ${folder}`);
   const outcome = await runChaos({ ...options, folder, say, signal: interrupt.signal });
   const entry = entryOf(name, outcome, faultsOnly);
+  outcomes.set(name, outcome);
   const missed = demands(outcome);
   say(JSON.stringify(entry, null, 2));
   for (const line of [...inWords(outcome.violations), ...missed]) say(line);
@@ -108,4 +111,6 @@ let failed = 0;
 for (const job of jobsOf(options)) {
   if (!(await runJob(job, options))) failed += 1;
 }
-process.exit(failed === 0 ? 0 : 1);
+const missed = demandsOfAll(outcomes);
+for (const line of missed) say(line);
+process.exit(failed === 0 && missed.length === 0 ? 0 : 1);
