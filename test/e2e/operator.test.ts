@@ -354,10 +354,9 @@ describe('what an operator does to a run', function () {
   });
   const requested = (id: string): { request: { rowId: string } } => ({ request: { rowId: rowIdOf(id) } });
 
-  function script({ id, more, act: does, script: answers, video, looks }: Scenario): void {
+  function script({ id, act: does, script: answers, video, looks }: Scenario): void {
     // What is terminated is published again, and then works.
-    // The same script again where a video is made of it: the call for that is the same, too, by key and body.
-    const again = isTerminated(does) ? [...(answers ?? [WELL]), more === undefined ? OTHER : WELL] : answers;
+    const again = isTerminated(does) ? [...(answers ?? [WELL]), OTHER] : answers;
     if (again !== undefined) provider.script(requested(id), 'script', again);
     if (video !== undefined) provider.script(requested(id), 'video', video);
     if (looks !== undefined) provider.looks(requested(id), 'video', looks);

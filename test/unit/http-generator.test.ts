@@ -117,6 +117,11 @@ describe('http generator', () => {
       const body = JSON.parse(last().body) as Record<string, unknown>;
       assert.equal(valid(body), true, JSON.stringify(valid.errors));
       assert.deepEqual([body['stage'], body['script_text']], ['video', 'A lesson.']);
+      await media().start('video', request, 'A lesson.', context());
+      assert.equal(last().body, JSON.stringify(body), 'the same for every attempt');
+      await media().start('video', request, 'Another lesson.', context());
+      const other = JSON.parse(last().body) as Record<string, unknown>;
+      assert.notEqual(other['content_sha256'], body['content_sha256'], 'the video of another script is another');
     });
 
     it('a signature for a minute, for this provider and this row, new each time', async () => {

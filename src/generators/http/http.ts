@@ -1,4 +1,5 @@
 /** A content provider of the school's own, behind docs/content-provider.openapi.yaml. */
+import { createHash } from 'node:crypto';
 import type { HttpGeneratorConfig } from '../../config.ts';
 import { contentHash } from '../../contract/content-hash.ts';
 import type { ContentRequest } from '../../contract/request.ts';
@@ -94,7 +95,7 @@ function bodyOf(stage: Stage, request: ContentRequest, scriptText: string | unde
     stage,
     request_id: request.rowId,
     // A failed row may be taken over with other content: key and hash together name what is asked for.
-    content_sha256: contentHash(request),
+    content_sha256: nameOf(request, scriptText),
     topic: request.topic,
     grade_level: request.gradeLevel,
     learning_objective: request.learningObjective,
@@ -104,6 +105,17 @@ function bodyOf(stage: Stage, request: ContentRequest, scriptText: string | unde
     preferred_modality: request.preferredModality,
     ...(scriptText === undefined ? {} : { script_text: scriptText }),
   };
+}
+
+/**
+ * What is asked for, beside the key. A script that is made again, by a run that took over or was reset, is another one: a
+ * provider that answered with the medium of the first would be right by its key.
+ */
+function nameOf(request: ContentRequest, scriptText: string | undefined): string {
+  const ofRequest = contentHash(request);
+  return scriptText === undefined
+    ? ofRequest
+    : createHash('sha256').update(`${ofRequest}\n${scriptText}`, 'utf8').digest('hex');
 }
 
 interface Schema<T> {
