@@ -45,7 +45,14 @@ async function run(env: Env, makeGenerator: MakeGenerator): Promise<number> {
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
   const worker = await startWorker({ config, log, version, generator: makeGenerator(config) }, stop.signal);
-  await worker?.ended;
+  try {
+    await worker?.ended;
+  } catch (error) {
+    // Told to stop, it stops: what it had not given back, Temporal gives to another worker. The SDK throws here when it
+    // is cut off in the middle of its own shutdown ("Worker still in use", "context should have been disposed").
+    if (!stop.signal.aborted) throw error;
+    log.warn({ err: error }, 'the worker did not stop cleanly; Temporal gives the work to another worker');
+  }
   log.info('worker stopped');
   return 0;
 }

@@ -130,7 +130,12 @@ const paused: Fault[] = [
     on: 'worker',
     run: (chaos) => {
       const { worker, number } = oneWorker(chaos);
-      const fault = { name: 'worker SIGSTOP, longer than its heartbeat', workers: [number], redelivers: false };
+      const fault = {
+        name: 'worker SIGSTOP, longer than its heartbeat',
+        workers: [number],
+        wakes: true,
+        redelivers: false,
+      };
       return during(
         chaos,
         fault,

@@ -7,6 +7,8 @@ export interface FaultWindow {
   to: number | null;
   /** Workers whose calls it may have cut; absent = it cuts none. */
   readonly workers?: readonly number[];
+  /** Those wake up when it ends, and go on with what is long since somebody else's. */
+  readonly wakes?: boolean;
   /** A message may be delivered once more for it. */
   readonly redelivers: boolean;
   /** Exit codes with which a bridge may answer it. */

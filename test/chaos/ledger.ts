@@ -158,6 +158,7 @@ function checkRow(
   if (!allowed.includes(row.status)) find('wrong end', `${row.status}, and may only be ${allowed.join(' or ')}`);
 
   const failing = facts.calls.filter((call) => call.rowId === row.id && isCounted(call.status));
+  // A frozen worker's failure is nobody's: counted or not, it has no say.
   if (row.retryCount > failing.length) {
     find(
       'wrong end',
@@ -243,18 +244,25 @@ function topicOf(body: Buffer): unknown {
 
 type Call = Facts['calls'][number];
 
-/** Each payment beyond the first needs somebody who asked for it, or a fault that hit the one before. */
+/** Each payment beyond the first needs somebody who asked for it, or a fault that hit one of them. */
 function checkPayments(paid: readonly Call[], again: number, faults: readonly FaultWindow[], find: Find): void {
-  const unexplained = paid.slice(0, -1).filter((call) => !wasHit(call, faults)).length;
-  if (unexplained > again) {
-    find('paid twice', `${String(paid.length)} answers, ${String(unexplained)} of them left without a fault`);
+  const hit = paid.filter((call) => wasHit(call, faults)).length;
+  const unexplained = paid.length - 1 - again - hit;
+  if (unexplained > 0) {
+    find('paid twice', `${String(paid.length)} answers, ${String(unexplained)} of them without a fault`);
   }
 }
 
+/**
+ * A fault of its worker while it was under way, or before Temporal had its answer; or one that the worker has just woken
+ * up from: a frozen worker asks for what another has been given meanwhile.
+ */
 function wasHit({ worker, startedAt, endedAt }: Call, faults: readonly FaultWindow[]): boolean {
   return faults.some(
-    ({ workers, from, to }) =>
-      workers?.includes(worker) === true && from <= (endedAt ?? startedAt) + REPORT_MS && (to ?? Infinity) >= startedAt,
+    ({ workers, wakes, from, to }) =>
+      workers?.includes(worker) === true &&
+      from <= (endedAt ?? startedAt) + REPORT_MS &&
+      (to ?? Infinity) + (wakes === true ? REPORT_MS : 0) >= startedAt,
   );
 }
 

@@ -331,10 +331,13 @@ class Run {
       this.#remedied.add(touch);
       if (state?.status.name !== 'TERMINATED') continue;
       const [row] = await this.#world.query(
-        'select status::text as status, topic from content_requests where id = $1',
+        'select status::text as status, owner_token, topic from content_requests where id = $1',
         [touch.rowId],
       );
-      if (row !== undefined && TERMINAL.includes(String(row['status']))) continue;
+      // It had ended before; or an earlier run had failed, and this one was to try again.
+      const own = row?.['owner_token'] === state.raw.workflowExecutionInfo?.firstRunId;
+      const ended = TERMINAL.includes(String(row?.['status']));
+      if (ended && (own || row?.['status'] !== 'failed')) continue;
       const content = request.messages.find(({ body }) => body.includes(JSON.stringify(row?.['topic'] ?? '')))?.content;
       await this.#publishAgain(request, content);
     }

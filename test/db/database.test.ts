@@ -4,6 +4,7 @@ import pg from 'pg';
 import { DatabaseError, openDatabase, type Database, type DatabasePool } from '../../src/activities/db.ts';
 import type { Statement } from '../../src/activities/sql.ts';
 import type { DatabaseConfig } from '../../src/config.ts';
+import { startLastWordProxy } from '../support/last-word-proxy.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 import { startStalledProxy, type StalledProxy } from '../support/stalled-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -213,6 +214,21 @@ describe('the database pool', () => {
       assert.notEqual(await backend(database), first);
       assert.equal(await stored('killed-between'), false);
     });
+  });
+
+  it('a connection whose end comes in one packet with its first answer ends no process', async () => {
+    const lastWord = await startLastWordProxy(url);
+    const pool = openDatabase(
+      { url: lastWord.url(url), poolSize: 2, connectTimeoutMs: 2_000, statementTimeoutMs: 2_000 },
+      { applicationName: 'test', onIdleError: () => undefined },
+    );
+    try {
+      // Nobody listens to the client when the parser goes on to the FATAL: an unhandled error would end this process.
+      for (const error of await both(pool)) assert.equal(error.permanent, false, error.message);
+    } finally {
+      await pool.close();
+      await lastWord.close();
+    }
   });
 
   describe('behind a pooler that lends a connection for one transaction', () => {
