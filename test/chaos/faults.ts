@@ -51,6 +51,8 @@ async function during(
   inject: () => void | Promise<void>,
   milliseconds: number,
   mend: () => void | Promise<void>,
+  /** For how long it is felt after that; another fault may begin meanwhile. */
+  feltMs = 0,
 ): Promise<void> {
   const window = chaos.log.begin(fault);
   try {
@@ -58,7 +60,7 @@ async function during(
     await hold(chaos, milliseconds);
   } finally {
     await mend();
-    window.to = Date.now();
+    window.to = Date.now() + feltMs;
   }
 }
 
@@ -185,6 +187,7 @@ const connections: Fault[] = LINES.flatMap((line) => {
     weight: number,
     inject: (gate: Gateway, random: Random) => void,
     ms: readonly [number, number],
+    feltMs = 0,
   ): Fault => {
     const name = `${line.name} ${how}`;
     return {
@@ -200,6 +203,7 @@ const connections: Fault[] = LINES.flatMap((line) => {
           () => gates.forEach((gate) => inject(gate, chaos.random)),
           chaos.random.int(...ms),
           () => gates.forEach((gate) => gate.up()),
+          feltMs,
         );
       },
     };
@@ -209,7 +213,8 @@ const connections: Fault[] = LINES.flatMap((line) => {
     on('silent', 2, (gate) => gate.stall(), [3_000, 10_000]),
     on('slow', 2, (gate, random) => gate.slow(random.int(100, 900)), [3_000, 8_000]),
     // The connections of this moment never come back, and nobody is told.
-    on('half-open', 1, (gate) => gate.strand(), [500, 500]),
+    // Noticed by the keepalive of gRPC (30 s and 15 s for an answer), by the query's own limit, or by the next call's.
+    on('half-open', 1, (gate) => gate.strand(), [500, 500], 45_000),
   ];
 });
 
@@ -448,7 +453,7 @@ export async function letZombieWrite(chaos: Chaos, whenHeld: () => void | Promis
   const { world, log } = chaos;
   const name = `worker-zombie-${String(log.faults.length)}`;
   const worker = world.extraWorker(name, faultsAsEnv([{ point: 'worker.completing', action: 'hold', times: 3 }]));
-  const window = log.begin({ name: 'zombie worker', redelivers: false });
+  const window = log.begin({ name: 'zombie worker', redelivers: false, workers: [worker.number] });
   const ended = worker.once();
   const held = await heldRows(chaos, worker);
   await whenHeld();

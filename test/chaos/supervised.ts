@@ -31,6 +31,8 @@ export class Supervised {
   readonly role: Role;
   readonly name: string;
   readonly logFile: string;
+  /** By which the provider tells its calls; of a bridge 0. */
+  readonly number: number;
   readonly exits: Exit[] = [];
   /** Of all its lives, in KiB. */
   peakRssKib = 0;
@@ -40,8 +42,9 @@ export class Supervised {
   #ordered = false;
   #living: Promise<void> = Promise.resolve();
 
-  constructor(role: Role, name: string, logFile: string, command: () => Command) {
+  constructor(role: Role, name: string, number: number, logFile: string, command: () => Command) {
     this.role = role;
+    this.number = number;
     this.name = name;
     this.logFile = logFile;
     this.#command = command;

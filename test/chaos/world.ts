@@ -187,7 +187,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       : path.join(root, 'src', process_, 'main.ts');
   const log = (name: string): string => path.join(folder, `${name}.log`);
   const bridge = (name: string, args: readonly string[], more: Record<string, string> = {}): Supervised =>
-    new Supervised('bridge', name, log(name), () => ({
+    new Supervised('bridge', name, 0, log(name), () => ({
       file: main('bridge'),
       args,
       cwd: root,
@@ -197,7 +197,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   const worker = (name: string, file: string, more: Readonly<Record<string, string>> = {}): Supervised => {
     workerNumber += 1;
     const env = { ...workerEnv(workerNumber), ...more };
-    return new Supervised('worker', name, log(name), () => ({ file, args: [], cwd: root, env }));
+    return new Supervised('worker', name, workerNumber, log(name), () => ({ file, args: [], cwd: root, env }));
   };
   return {
     folder,
