@@ -102,7 +102,9 @@ export function compare(told: Told): Violation[] {
     const detail = `${String(facts.lettersLeft)} letters are left`;
     violations.push({ line: 'stuck', rowId: null, about: 'dead-letter subscription', detail });
   }
-  const bound = Math.min(MOST_DELIVERIES, 1 + redelivering);
+  // The emulator hands messages to the poll of a bridge that has just ended, however soundly.
+  const ends = facts.exits.filter(({ role }) => role === 'bridge').length;
+  const bound = Math.min(MOST_DELIVERIES, 1 + redelivering + ends);
   for (const [id, times] of facts.deliveries) {
     if (times <= bound) continue;
     const about = `message ${id} (${indexed(told, id)})`;

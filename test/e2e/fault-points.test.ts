@@ -253,10 +253,14 @@ describe('a crash at every fault point', function () {
   /** By whichever bridge had it last. */
   function settled(id: string): Promise<Record<string, unknown>> {
     const messageId = messageOf(id);
-    return waitFor(`the message of ${id} is settled`, () =>
-      [bugged, crashed, successor]
-        .flatMap((bridge) => bridge?.lines() ?? [])
-        .findLast((line) => line['message'] === 'message settled' && line['messageId'] === messageId),
+    return waitFor(
+      `the message of ${id} is settled`,
+      () =>
+        [bugged, crashed, successor]
+          .flatMap((bridge) => bridge?.lines() ?? [])
+          .findLast((line) => line['message'] === 'message settled' && line['messageId'] === messageId),
+      // Given back, it may be handed to the poll of a bridge that has ended, more than once: a lease of 10 s each.
+      90_000,
     );
   }
 

@@ -449,7 +449,7 @@ describe('what an operator does to a run', function () {
   for (const does of [...ACTS, OVERLAPS] as const) {
     describe(does, () => {
       for (const scenario of ALL.filter(({ act: each }) => each === does)) {
-        const { id, name, end, row, more } = scenario;
+        const { id, name, end, row } = scenario;
         it(`${name}: run ${end.run}${end.failure === null ? '' : ` ${end.failure}`}, row ${String(end.row)}`, async () => {
           const { status, failure } = await endOfRun(d, rowIdOf(id));
           assert.deepEqual([status, failure], [end.run, end.failure]);
@@ -457,7 +457,7 @@ describe('what an operator does to a run', function () {
           assert.deepEqual(brokenPromises(facts, dueOf(scenario)), []);
           if (does !== OVERLAPS) return;
           const { script_text: text, owner_token: owner } = await rowOf(id);
-          assert.equal(text, more === undefined ? 'Another lesson.' : 'A lesson.', 'it is of the next run');
+          assert.equal(text, 'Another lesson.', 'it is of the next run');
           assert.notEqual(owner, firstRuns.get(id), 'and so is the row');
         });
 

@@ -128,7 +128,15 @@ describe('TLS to Temporal, for real', () => {
       const run = async (TEMPORAL_ADDRESS: string): Promise<Record<string, unknown>[]> => {
         const env = { ...more, TEMPORAL_ADDRESS, TEMPORAL_TLS: 'false', LOG_FORMAT: 'json' };
         const started = startProcess(path.join(projectRoot, `src/${name}/main.ts`), [], env);
-        await started.ended;
+        const state = { ended: false };
+        const end = started.ended.finally(() => (state.ended = true));
+        // The bridge ends, the worker waits: for a database that is not there, either way.
+        await waitFor(
+          'it ends or waits',
+          () => state.ended || started.output().includes('the worker cannot start yet'),
+        );
+        if (!state.ended) await started.stop();
+        await end;
         const told = (line: Record<string, unknown>): boolean =>
           String(line['message']).startsWith('TLS to Temporal is turned');
         return started.lines().filter(told);
