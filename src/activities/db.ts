@@ -96,7 +96,7 @@ export function openDatabase(
   // A connection that dies while idle is replaced by the pool; without a listener it would end the process.
   pool.on('error', options.onIdleError);
   // Between the pool's listener and ours stands a promise, and PostgreSQL's last word may be in the same packet as the
-  // answer before it: read in one go, it would find no listener and end the process (7 workers of a run of chaos). The
+  // answer before it: read in one go, it would find no listener and end the process (5 workers in one run of chaos). The
   // error itself is told by the query that meets the dead connection, or by the listener of its time.
   pool.on('connect', (client) => {
     client.on('error', () => undefined);

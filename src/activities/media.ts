@@ -52,8 +52,10 @@ export async function startMedium(deps: MediaDeps, input: StartMediumInput): Pro
 
 export async function awaitMedium(deps: MediaDeps, input: AwaitMediumInput): Promise<MadeMedium> {
   const answer = await look(deps, mediaOf(deps), input);
-  if (answer.kind === 'made') await faultPoint('worker.medium-answered', input.rowId);
-  if (answer.kind === 'made') return keep(deps, input, answer.made);
+  if (answer.kind === 'made') {
+    await faultPoint('worker.medium-answered', input.rowId);
+    return keep(deps, input, answer.made);
+  }
   await mark(deps, input, answer.progress);
   throw again(GENERATION_FAILURE.mediaPending, `the provider still makes the ${input.medium}`, answer.retryAfterMs);
 }

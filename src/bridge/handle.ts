@@ -61,7 +61,8 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await oneTry(delivery, parsed, progress, deps, signal, log);
     if (outcome === 'aborted') return { kind: 'give-back' };
-    switch (settle(outcome)) {
+    const action = settle(outcome);
+    switch (action) {
       case 'ack':
       // The letter is out, and the rejection started, when oneTry says so.
       // falls through
@@ -72,7 +73,7 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
         return { kind: 'ack' };
       case 'keep-then-give-back':
       case 'keep':
-        if (outcome === 'run-is-failing' && attempt >= TRIES_BESIDE_A_FAILING_RUN) return { kind: 'give-back' };
+        if (action === 'keep-then-give-back' && attempt >= TRIES_BESIDE_A_FAILING_RUN) return { kind: 'give-back' };
         log.warn({ outcome, attempt, error: progress.problem }, 'message kept; will try again');
         await deps.clock.sleep(backoffMs(attempt, deps.random), signal);
         continue;

@@ -493,12 +493,10 @@ const zombie: Fault = {
 
 /** Rows whose completion is held, as soon as there are three or 15 s are over. */
 async function heldRows(chaos: Chaos, worker: Supervised): Promise<string[]> {
-  const { readFile } = await import('node:fs/promises');
   let rows: string[] = [];
   for (let tries = 0; tries < 30 && rows.length < 3 && !chaos.signal.aborted; tries += 1) {
     await hold(chaos, 500);
-    const text = await readFile(worker.logFile, 'utf8').catch(() => '');
-    rows = text.split('\n').flatMap((line) => {
+    rows = (await worker.output()).split('\n').flatMap((line) => {
       if (!line.startsWith('{"message":"fault point"')) return [];
       return (JSON.parse(line) as { keys: string[] }).keys;
     });

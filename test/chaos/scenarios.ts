@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import proto from '@temporalio/proto';
 import { rowIdOf } from '../../src/contract/message.ts';
 import { NAMES } from '../../src/contract/names.ts';
+import { waitFor } from '../support/wait-for.ts';
 import type { Chaos } from './faults.ts';
 import { KINDS, makePlan, type Plan, type PlannedRequest, type ProviderStep } from './mix.ts';
 import type { Random } from './random.ts';
@@ -20,6 +21,8 @@ export interface Scenario {
 
 const BEHIND_POISON = 'poison in front of good ones';
 const WITHOUT_POISON = 'the same good ones without poison';
+/** On a busy machine, for what takes seconds. */
+const LONG_MS = 300_000;
 /** What as many poison messages before them may cost good ones. */
 const MOST_SLOWER = 1.5;
 
@@ -120,13 +123,6 @@ const countRows = async ({ world }: Chaos, status: string): Promise<number> => {
   return Number(rows[0]?.['count']);
 };
 
-async function untilTrue(what: string, ask: () => Promise<boolean> | boolean, limitMs = 300_000): Promise<void> {
-  for (const until = Date.now() + limitMs; !(await ask());) {
-    if (Date.now() > until) throw new Error(`never came true: ${what}`);
-    await sleep(50);
-  }
-}
-
 const noLetters = ({ letters, mostDeliveries }: Outcome): string[] => [
   ...(letters === 0 ? [] : [`${String(letters)} dead letters, and none is due`]),
   ...(mostDeliveries < 25 ? [] : [`delivered ${String(mostDeliveries)} times`]),
@@ -195,7 +191,7 @@ export const SCENARIOS: readonly Scenario[] = [
         run: async (chaos, publish) => {
           const { world, log } = chaos;
           await publish();
-          await untilTrue('some are completed', async () => (await countRows(chaos, 'completed')) > 20);
+          await waitFor('some are completed', async () => (await countRows(chaos, 'completed')) > 20, LONG_MS);
           // A subscription that is gone is no outage: bridges end with 2 until it is there again.
           const window = log.begin({ name: 'Pub/Sub emulator kill -9', redelivers: true, exits: [2] });
           await world.servers.pubsub.end('SIGKILL');
@@ -203,7 +199,7 @@ export const SCENARIOS: readonly Scenario[] = [
           await chaos.pubsubIsNew();
           // It keeps messages in memory only: whoever published them does it again, as from an outbox.
           for (const request of await chaos.left()) await chaos.publishAgain(request);
-          await untilTrue('the bridges are back', async () => (await chaos.left()).length === 0);
+          await waitFor('the bridges are back', async () => (await chaos.left()).length === 0, LONG_MS);
           window.to = Date.now();
         },
       },
@@ -329,12 +325,12 @@ export const SCENARIOS: readonly Scenario[] = [
           if (victim === undefined || other === undefined) throw new Error('two workers are needed');
           for (const each of [...world.bridges, victim]) each.start();
           await publish();
-          await untilTrue('100 generations are in flight', () => world.provider.calls.length === 100);
+          await waitFor('100 generations are in flight', () => world.provider.calls.length === 100, LONG_MS);
           other.start();
-          await untilTrue('the other worker polls', () => pollers(chaos, 2));
+          await waitFor('the other worker polls', () => pollers(chaos, 2), LONG_MS);
           const window = log.begin({ name: 'worker kill -9', redelivers: false, workers: [1] });
           victim.signal('SIGKILL');
-          await untilTrue('all are completed', async () => (await countRows(chaos, 'completed')) === 100);
+          await waitFor('all are completed', async () => (await countRows(chaos, 'completed')) === 100, LONG_MS);
           chaos.measured('recovery seconds', (Date.now() - window.from) / 1_000);
           chaos.measured('provider calls', world.provider.calls.length);
           window.to = Date.now();
@@ -361,11 +357,15 @@ export const SCENARIOS: readonly Scenario[] = [
           const [bridge] = world.bridges;
           await publish();
           world.gates.bridgesToTemporal.slow(3_000);
-          await untilTrue('the bridge holds them all', () => pulled(bridge?.logFile ?? '', 32));
+          await waitFor(
+            'the bridge holds them all',
+            async () => ((await bridge?.said('"message pulled"')) ?? 0) >= 32,
+            LONG_MS,
+          );
           const window = log.begin({ name: 'bridge kill -9', redelivers: true });
           bridge?.signal('SIGKILL');
           world.gates.bridgesToTemporal.up();
-          await untilTrue('all are completed', async () => (await countRows(chaos, 'completed')) === 32);
+          await waitFor('all are completed', async () => (await countRows(chaos, 'completed')) === 32, LONG_MS);
           chaos.measured('recovery seconds', (Date.now() - window.from) / 1_000);
           window.to = Date.now();
         },
@@ -392,7 +392,7 @@ function goodOnes(name: string, planOfGood: (count: number, random: Random) => P
             const startedAt = Date.now();
             startAll(chaos);
             const completed = async (): Promise<boolean> => (await countRows(chaos, 'completed')) === count;
-            await untilTrue('all good ones are completed', completed, 900_000);
+            await waitFor('all good ones are completed', completed, 900_000);
             chaos.measured('p95 seconds', await p95(chaos, startedAt));
           },
         },
@@ -424,10 +424,4 @@ async function pollers({ world }: Chaos, count: number): Promise<boolean> {
     taskQueueType: TASK_QUEUE_TYPE_ACTIVITY,
   });
   return found.length >= count;
-}
-
-async function pulled(logFile: string, count: number): Promise<boolean> {
-  const { readFile } = await import('node:fs/promises');
-  const text = await readFile(logFile, 'utf8').catch(() => '');
-  return text.split('"message pulled"').length > count;
 }

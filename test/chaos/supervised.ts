@@ -1,6 +1,7 @@
 /** A process of the product that is started again whenever it ends, as its platform would. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export type Role = 'bridge' | 'worker';
@@ -52,6 +53,20 @@ export class Supervised {
 
   get pid(): number | null {
     return this.#child?.pid ?? null;
+  }
+
+  /** Everything it has written in all its lives. */
+  output(): Promise<string> {
+    return readFile(this.logFile, 'utf8').catch((error: unknown) => {
+      // Not started yet.
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+      throw error;
+    });
+  }
+
+  /** How often these words stand in its output. */
+  async said(words: string): Promise<number> {
+    return (await this.output()).split(words).length - 1;
   }
 
   start(): void {

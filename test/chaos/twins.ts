@@ -3,10 +3,10 @@ import { cp, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectRoot } from '../../src/dev/paths.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { letZombieWrite, type Chaos } from './faults.ts';
 import type { Line } from './ledger.ts';
 import type { RunOptions } from './run.ts';
-import type { Supervised } from './supervised.ts';
 
 export interface Twin {
   readonly name: string;
@@ -22,11 +22,15 @@ export interface Twin {
 /** Bridges pull and cannot start anything; then they die. */
 async function killWhileTemporalIsAway({ world, log }: Chaos, publish: () => Promise<void>): Promise<void> {
   for (const each of [...world.workers, ...world.bridges]) each.start();
-  await until('the bridges poll', () => said(world.bridges, '"bridge polls"', 2));
+  const said = async (words: string): Promise<number> => {
+    const counts = await Promise.all(world.bridges.map((bridge) => bridge.said(words)));
+    return counts.reduce((sum, count) => sum + count, 0);
+  };
+  await waitFor('the bridges poll', async () => (await said('"bridge polls"')) >= 2, 60_000);
   const window = log.begin({ name: 'Temporal silent, bridges kill -9', redelivers: true });
   world.gates.bridgesToTemporal.stall();
   await publish();
-  await until('they have pulled', () => said(world.bridges, '"message pulled"', 30));
+  await waitFor('they have pulled', async () => (await said('"message pulled"')) >= 30, 60_000);
   // Longer than an ack waits for company, shorter than a call to Temporal.
   await sleep(1_000);
   for (const bridge of world.bridges) bridge.signal('SIGKILL');
@@ -43,18 +47,6 @@ function letZombieWriteLast(chaos: Chaos, publish: () => Promise<void>): Promise
     for (const worker of workers) worker.start();
     await published;
   });
-}
-
-async function said(processes: readonly Supervised[], words: string, times: number): Promise<boolean> {
-  const texts = await Promise.all(processes.map(({ logFile }) => readFile(logFile, 'utf8')));
-  return texts.join('').split(words).length > times;
-}
-
-async function until(what: string, ask: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await ask()); tries += 1) {
-    if (tries === 1_200) throw new Error(`never came true: ${what}`);
-    await sleep(50);
-  }
 }
 
 export const TWINS: readonly Twin[] = [

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { v1, type PubSub } from '@google-cloud/pubsub';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
@@ -109,7 +110,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
         return (await pool.query<Record<string, unknown>>(text, values)).rows;
       } catch (error) {
         if (attempt === 60 || !isAway(error)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        await sleep(500);
       }
     }
   };
