@@ -271,10 +271,10 @@ export function failRequest(database: Database, input: FailInput): Promise<Fence
       run_id: input.runId,
       ...(input.spent === undefined ? {} : { usage: input.spent }),
     },
-    at: input.failedAt ?? null,
   };
   if (input.neverOwned === true) return failWaiting(database, input, failure);
-  return fenced(database, input, sql.failRequest(input.rowId, input.ownerToken, failure, input.failures), 'failed');
+  const { rowId, ownerToken, failures, failedAt = null } = input;
+  return fenced(database, input, sql.failRequest(rowId, ownerToken, failure, failures, failedAt), 'failed');
 }
 
 /** Nobody else would: its request is refused for good, and whoever made the row polls it for ever. */

@@ -311,11 +311,16 @@ export interface RowFailure {
   readonly stage: string;
   readonly message: string;
   readonly details: Readonly<Record<string, unknown>>;
-  /** When it was decided; null = now. */
-  readonly at: string | null;
 }
 
-export const failRequest = (rowId: string, ownerToken: string, failure: RowFailure, failures: number): Statement => ({
+/** @param decidedAt ISO 8601; null = now. */
+export const failRequest = (
+  rowId: string,
+  ownerToken: string,
+  failure: RowFailure,
+  failures: number,
+  decidedAt: string | null,
+): Statement => ({
   name: 'fail_request',
   index: PRIMARY_KEY,
   text: `
@@ -338,7 +343,7 @@ export const failRequest = (rowId: string, ownerToken: string, failure: RowFailu
     JSON.stringify(failure.details),
     failures,
     OPEN_STATUSES,
-    failure.at,
+    decidedAt,
   ],
 });
 
@@ -380,7 +385,7 @@ const rejectSet = `
         error_details = $4::jsonb`;
 
 /** Only a row that no run has ever owned: a poison message must not fail a request that is under way. */
-export const rejectRequestById = (rowId: string, failure: Omit<RowFailure, 'at'>): Statement => ({
+export const rejectRequestById = (rowId: string, failure: RowFailure): Statement => ({
   name: 'reject_request_by_id',
   index: PRIMARY_KEY,
   text: `
@@ -392,7 +397,7 @@ export const rejectRequestById = (rowId: string, failure: Omit<RowFailure, 'at'>
   values: [rowId, failure.stage, failure.message, JSON.stringify(failure.details)],
 });
 
-export const rejectRequestByCorrelation = (correlationId: string, failure: Omit<RowFailure, 'at'>): Statement => ({
+export const rejectRequestByCorrelation = (correlationId: string, failure: RowFailure): Statement => ({
   name: 'reject_request_by_correlation',
   index: CORRELATION_KEY,
   text: `

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { FAULTS, type Fault } from './faults.ts';
+import { makePlan } from './mix.ts';
 import { entryOf, inWords, record } from './report.ts';
 import { runChaos, type Outcome, type RunOptions } from './run.ts';
 import { demandsOfAll, SCENARIOS } from './scenarios.ts';
@@ -63,7 +64,7 @@ function jobsOf({ messages, seed, fault, each, every, scenario, short }: Options
     }));
   }
   const ofChance = (faults: readonly Fault[]): Job['options'] => ({
-    messages,
+    plan: (random) => makePlan(messages, random, `s${String(seed)}`),
     seed,
     faults,
     pauseMs: every * 1_000,

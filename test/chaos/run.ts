@@ -19,12 +19,13 @@ import type { Chaos, Fault } from './faults.ts';
 import { grouped } from './grouped.ts';
 import { Log } from './history.ts';
 import { compare, type Violation } from './ledger.ts';
-import { makePlan, type Plan, type PlannedRequest } from './mix.ts';
+import type { Plan, PlannedRequest } from './mix.ts';
 import { seeded, type Random } from './random.ts';
 import { startWorld, type World, type WorldOptions } from './world.ts';
 
 export interface RunOptions {
-  readonly messages: number;
+  /** What is published. */
+  readonly plan: (random: Random) => Plan;
   readonly seed: number;
   /** Chosen from at random; none = a calm run. */
   readonly faults: readonly Fault[];
@@ -38,8 +39,6 @@ export interface RunOptions {
   readonly pauseMs?: number;
   /** When nothing changes for so long, nothing will. */
   readonly patienceMs?: number;
-  /** What is published; the mix unless given. */
-  readonly plan?: (random: Random) => Plan;
   /** Breaks things in its own order, in place of the faults by chance; when it ends, all must be mended. */
   readonly script?: Script;
   readonly world?: Omit<WorldOptions, 'folder' | 'root'>;
@@ -85,7 +84,7 @@ const AT_ONCE = 2;
 export async function runChaos(options: RunOptions): Promise<Outcome> {
   const startedAt = Date.now();
   const random = seeded(options.seed);
-  const plan = options.plan?.(random) ?? makePlan(options.messages, random, `s${String(options.seed)}`);
+  const plan = options.plan(random);
   const world = await startWorld({
     ...options.world,
     folder: options.folder,

@@ -132,7 +132,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'Temporal down for five bridge executions in a row',
     options: (short) => ({
-      messages: 0,
       plan: () => healthy(short ? 50 : 500),
       script: {
         startsAll: true,
@@ -162,7 +161,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'PostgreSQL down',
     options: (short) => ({
-      messages: 0,
       plan: () => healthy(short ? 50 : 500),
       script: {
         startsAll: true,
@@ -185,7 +183,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'Pub/Sub emulator kill -9, and what had not ended is published again',
     options: (short) => ({
-      messages: 0,
       plan: () => together(healthy(short ? 50 : 400), failing(short ? 5 : 40)),
       script: {
         run: async (chaos, publish) => {
@@ -209,7 +206,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'provider down for three minutes',
     options: (short) => ({
-      messages: 0,
       plan: () => healthy(short ? 50 : 200),
       script: {
         run: async ({ world, log }, publish) => {
@@ -228,7 +224,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'all messages queued at once',
     options: (short) => ({
-      messages: 0,
       plan: (random) => makePlan(short ? 1_000 : 20_000, random, 'flood'),
       script: {
         startsAll: true,
@@ -248,7 +243,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'bodies of 512 KiB',
     options: (short) => ({
-      messages: 0,
       plan: () => {
         // What nobody knows is dropped, and it has to be carried all the same.
         const room = 512 * 1_024 - 200;
@@ -281,7 +275,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'the same message 1,000 times',
     options: (short) => ({
-      messages: 0,
       plan: () => {
         const body = Buffer.from(
           JSON.stringify({
@@ -309,7 +302,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'worker kill -9 with 100 generations in flight',
     options: () => ({
-      messages: 0,
       // The first call takes longer than anybody waits; the second is the one that recovers.
       plan: () =>
         healthy(100, [
@@ -347,7 +339,6 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'bridge kill -9 in mid-batch',
     options: () => ({
-      messages: 0,
       plan: () => healthy(32),
       // As in production, and three times the lease of the other runs.
       world: { bridges: 1, leaseSeconds: 30, bridgeEnv: { BRIDGE_LEASE_RENEW_MS: '10000' } },
@@ -383,7 +374,6 @@ function goodOnes(name: string, planOfGood: (count: number, random: Random) => P
     options: (short) => {
       const count = short ? 200 : 2_000;
       return {
-        messages: 0,
         plan: (random) => planOfGood(count, random),
         script: {
           startsAll: true,

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { FAULTS } from './faults.ts';
+import { makePlan } from './mix.ts';
 import { inWords } from './report.ts';
 import { runChaos, type Outcome, type RunOptions } from './run.ts';
 import { SCENARIOS } from './scenarios.ts';
@@ -22,7 +23,7 @@ describe('chaos, the short run', function () {
   this.timeout(900_000);
 
   it('300 messages of the mix under all faults: 0 lost, 0 stuck, 0 twice', async () => {
-    const { messages, faults } = await run({ messages: 300, faults: FAULTS });
+    const { messages, faults } = await run({ plan: (random) => makePlan(300, random, 'short'), faults: FAULTS });
     assert.equal(messages, 300);
     assert.ok(Object.values(faults).reduce((sum, times) => sum + times, 0) >= 10, 'hardly any fault was injected');
   });

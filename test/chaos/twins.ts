@@ -6,6 +6,8 @@ import { projectRoot } from '../../src/dev/paths.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { letZombieWrite, type Chaos } from './faults.ts';
 import type { Line } from './ledger.ts';
+import { makePlan, type Plan } from './mix.ts';
+import type { Random } from './random.ts';
 import type { RunOptions } from './run.ts';
 
 export interface Twin {
@@ -49,6 +51,8 @@ function letZombieWriteLast(chaos: Chaos, publish: () => Promise<void>): Promise
   });
 }
 
+const theMix = (random: Random): Plan => makePlan(60, random, 'twin');
+
 export const TWINS: readonly Twin[] = [
   {
     name: 'ack before start',
@@ -57,7 +61,7 @@ export const TWINS: readonly Twin[] = [
     to: '      this.#deps.acks.add(ackId);\n      const end = await this.#deps.handle(delivery, this.#stop);',
     line: 'lost',
     options: {
-      messages: 60,
+      plan: theMix,
       faults: [],
       script: { startsAll: true, run: killWhileTemporalIsAway },
       openLimit: Infinity,
@@ -79,7 +83,7 @@ export const TWINS: readonly Twin[] = [
     returning id\`,`,
     line: 'twice',
     options: {
-      messages: 60,
+      plan: theMix,
       faults: [],
       openLimit: Infinity,
       patienceMs: 20_000,
@@ -93,7 +97,7 @@ export const TWINS: readonly Twin[] = [
     to: "    if (identity === null) return 'aborted';",
     line: 'delivered too often',
     options: {
-      messages: 60,
+      plan: theMix,
       faults: [],
       script: { run: (_, publish) => publish() },
       patienceMs: 8_000,

@@ -21,7 +21,6 @@ const FAILURE: sql.RowFailure = {
   stage: 'validation',
   message: 'no student_id',
   details: { code: 'invalid_fields' },
-  at: null,
 };
 const COMPLETION: sql.Completion = {
   scriptText: 'Once upon a time',
@@ -51,7 +50,7 @@ const STATEMENTS: Readonly<Record<string, sql.Statement>> = {
   markMedium: sql.markMedium(ROW_ID, 'run-1', 'video', 80),
   countFailure: sql.countFailure(ROW_ID, 'run-1', 1),
   completeRequest: sql.completeRequest(ROW_ID, 'run-1', COMPLETION),
-  failRequest: sql.failRequest(ROW_ID, 'run-1', FAILURE, 1),
+  failRequest: sql.failRequest(ROW_ID, 'run-1', FAILURE, 1, null),
   cancelRequest: sql.cancelRequest(ROW_ID, 'run-1'),
   findOwner: sql.findOwner(ROW_ID),
   rejectRequestById: sql.rejectRequestById(ROW_ID, FAILURE),
@@ -198,7 +197,7 @@ describe('the plans of the statements', () => {
     const other = { ...CONTENT, learningObjective: null, gradeLevel: null, durationMinutes: null, metadata: {} };
     assert.equal(sql.insertRequest(other, 'x').text, STATEMENTS['insertRequest']?.text);
     assert.equal(sql.takeOverRequest(other, 'x', []).text, STATEMENTS['takeOverRequest']?.text);
-    assert.equal(sql.failRequest('x', 'y', FAILURE, 9).text, STATEMENTS['failRequest']?.text);
+    assert.equal(sql.failRequest('x', 'y', FAILURE, 9, '2026-11-24T00:00:00Z').text, STATEMENTS['failRequest']?.text);
   });
 });
 
