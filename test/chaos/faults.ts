@@ -378,7 +378,10 @@ function fromOutside(name: string, weight: number, act: (chaos: Chaos, rowId: st
     run: async (chaos) => {
       const window = chaos.log.begin({ name, redelivers: false });
       try {
-        for (const rowId of await openRuns(chaos, chaos.random.int(1, 5))) await act(chaos, rowId);
+        for (const rowId of await openRuns(chaos, chaos.random.int(1, 5))) {
+          // It may have ended by now; or by this very order, whose answer was lost and which was sent again.
+          await unlessEnded(act(chaos, rowId));
+        }
       } catch (error) {
         // An operator whose Temporal is away does nothing; whether anything was done the touches say.
         if (!isTemporalAway(error)) throw error;
@@ -386,6 +389,12 @@ function fromOutside(name: string, weight: number, act: (chaos: Chaos, rowId: st
       window.to = Date.now();
     },
   };
+}
+
+async function unlessEnded(order: Promise<unknown>): Promise<void> {
+  await order.catch((error: unknown) => {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+  });
 }
 
 function isTemporalAway(error: unknown): boolean {
@@ -440,8 +449,7 @@ async function resetRun(world: World, rowId: string): Promise<void> {
       requestId: crypto.randomUUID(),
     });
   } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError) && !/cannot be reset|pending child|not found/i.test(String(error)))
-      throw error;
+    if (!/cannot be reset|pending child/i.test(String(error))) throw error;
   }
 }
 
@@ -459,12 +467,11 @@ export async function letZombieWrite(chaos: Chaos, whenHeld: () => void | Promis
   await whenHeld();
   for (const rowId of held) {
     log.touch(rowId, 'terminated');
-    await world.temporal.workflow
-      .getHandle(workflowId.process(rowId))
-      .terminate('chaos: zombie')
-      .catch((error: unknown) => {
+    await unlessEnded(world.temporal.workflow.getHandle(workflowId.process(rowId)).terminate('chaos: zombie')).catch(
+      (error: unknown) => {
         if (!isTemporalAway(error)) throw error;
-      });
+      },
+    );
     const request = chaos.published().find((one) => one.rowId === rowId);
     if (request !== undefined) await chaos.publishAgain(request);
   }
