@@ -449,7 +449,7 @@ async function resetRun(world: World, rowId: string): Promise<void> {
       requestId: crypto.randomUUID(),
     });
   } catch (error) {
-    if (!/cannot be reset|pending child/i.test(String(error))) throw error;
+    if (!/cannot be reset|pending child|not.found/i.test(String(error))) throw error;
   }
 }
 
