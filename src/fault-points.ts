@@ -16,7 +16,9 @@ export const FAULT_POINTS = [
   'bridge.acking',
   /** A run's letter is out; Temporal does not know. Keys: the source's message id. */
   'bridge.run-letter-published',
-  /** The row is the run's; Temporal does not know. Keys, as for all of the worker's: row id. */
+  /** About to take the row: a worker that is held here is a zombie, too. Keys, as for all of the worker's: row id. */
+  'worker.recording',
+  /** The row is the run's; Temporal does not know. */
   'worker.recorded',
   /** The row says that it is generated; the provider is not asked. */
   'worker.generating',

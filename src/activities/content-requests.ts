@@ -28,15 +28,36 @@ export interface FoundRow {
   /** Of the message that the row's last run was started for. */
   readonly message_id: string | null;
   readonly publish_time: string | null;
+  /** When the run that owns it asked for it; null before the first owner, and for rows of earlier versions. */
+  readonly owned_since: string | null;
   readonly published_after_failure: boolean;
 }
 
-export type RowDecision = RecordDecision | { readonly kind: 'take-over' };
+export interface RecordInput extends RecordRequestInput {
+  /**
+   * ISO 8601 in UTC with milliseconds, by Temporal's clock: when the run asked for the row first. Only one run of a row is
+   * open at a time, so whoever asked earlier than the row's owner is a try of a run that is gone.
+   */
+  readonly askedAt: string;
+}
+
+export type RowDecision =
+  | RecordDecision
+  | { readonly kind: 'take-over' }
+  /** A later run owns it. */
+  | { readonly kind: 'too-late' };
 
 const isTerminal = (status: Status): boolean => (TERMINAL_STATUSES as readonly Status[]).includes(status);
 
 /** What becomes of a message whose row exists already; a pure function. */
-export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecision {
+export function decideOnRow(row: FoundRow, input: RecordInput): RowDecision {
+  const decision = decideOnContent(row, input);
+  // Text, compared as text: all of one form.
+  const isLater = row.owned_since !== null && row.owned_since > input.askedAt;
+  return decision.kind === 'take-over' && isLater ? { kind: 'too-late' } : decision;
+}
+
+function decideOnContent(row: FoundRow, input: RecordRequestInput): RowDecision {
   if (row.owner_token === input.ownerToken) {
     // Our own earlier write, whose answer was lost; or a reset of a run that had ended.
     return isTerminal(row.status) ? { kind: 'row-already-terminal', status: row.status } : { kind: 'owned' };
@@ -56,7 +77,8 @@ export function decideOnRow(row: FoundRow, input: RecordRequestInput): RowDecisi
       if (row.message_id === input.messageId && row.publish_time === input.publishTime) {
         return { kind: 'late-redelivery' };
       }
-      if (row.published_after_failure) return { kind: 'take-over' };
+      // By its attributes, too: clocks may disagree on what a letter that comes back at once was published after.
+      if (row.published_after_failure || input.replayed === true) return { kind: 'take-over' };
       // No run has ever had it (an invalid message failed it, or the original worker): this one is no redelivery of a
       // message that was worked on, and to end it in silence would lose it. It stands as if the row were pending.
       // Another content has had no letter yet, so silence would lose it, too.
@@ -90,7 +112,7 @@ function sameContent(row: FoundRow, input: RecordRequestInput): boolean {
   return row.topic === input.request.topic && rowGrade === input.request.gradeLevel;
 }
 
-function contentOf(input: RecordRequestInput): sql.RowContent {
+function contentOf(input: RecordInput): sql.RowContent {
   const { request } = input;
   return {
     ...request,
@@ -98,6 +120,7 @@ function contentOf(input: RecordRequestInput): sql.RowContent {
       content_sha256: input.contentHash,
       message_id: input.messageId,
       publish_time: input.publishTime,
+      owned_since: input.askedAt,
       interest: request.interest,
       requested_modalities: request.requestedModalities,
       preferred_modality: request.preferredModality,
@@ -106,7 +129,7 @@ function contentOf(input: RecordRequestInput): sql.RowContent {
   };
 }
 
-export async function recordRequest(pool: DatabasePool, input: RecordRequestInput): Promise<RecordDecision> {
+export async function recordRequest(pool: DatabasePool, input: RecordInput): Promise<RecordDecision> {
   try {
     return await pool.inTransaction((database) => insertOrTakeOver(database, input));
   } catch (error) {
@@ -132,14 +155,22 @@ const correlationTaken: RecordDecision = {
   detail: 'the correlation_id belongs to another row',
 };
 
-async function insertOrTakeOver(database: Database, input: RecordRequestInput): Promise<RecordDecision> {
+async function insertOrTakeOver(database: Database, input: RecordInput): Promise<RecordDecision> {
   const content = contentOf(input);
   if (await database.writes(sql.insertRequest(content, input.ownerToken))) return { kind: 'owned' };
-  const holder = await database.maybeOne<{ id: string }>(sql.findRowIdByCorrelation(content.correlationId));
-  if (holder !== undefined && holder.id !== input.rowId) return correlationTaken;
   const row = await database.maybeOne<FoundRow>(sql.findRequestForUpdate(input.rowId, input.publishTime));
+  // A row that this very request has had before keeps the correlation_id it has: whoever took that of the message since
+  // takes nothing from it, and to refuse it now would leave it open for ever.
+  if (row?.content_sha256 !== input.contentHash) {
+    const holder = await database.maybeOne<{ id: string }>(sql.findRowIdByCorrelation(content.correlationId));
+    if (holder !== undefined && holder.id !== input.rowId) return correlationTaken;
+  }
   if (row === undefined) return insertWhatMetNobody(database, content, input.ownerToken);
   const decision = decideOnRow(row, input);
+  if (decision.kind === 'too-late') {
+    // Whoever asks is not listened to any more; were it a run that is open, it must not end in silence.
+    throw new Error(`content_requests ${input.rowId} is owned by a run that asked for it later`);
+  }
   if (decision.kind !== 'take-over') return decision;
   const from = [...OPEN_STATUSES, 'failed'];
   if (!(await database.writes(sql.takeOverRequest(content, input.ownerToken, from)))) {

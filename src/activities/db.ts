@@ -18,11 +18,12 @@ export class DatabaseError extends Error {
 
   constructor(statement: string, cause: unknown) {
     const code = codeOf(cause);
-    const text = cause instanceof Error ? ` ${cause.message}` : '';
     // The message goes to histories, letters and logs, so it holds no value of a row. PostgreSQL puts those into DETAIL,
-    // but class 22 quotes the value it refuses in the message itself; the cause, which loggers print, would do the same.
+    // but class 22 quotes the value it refuses in the message itself, in the quotation marks of its language; the cause,
+    // which loggers print, would do the same.
     const quotes = /^22...$/.test(code);
-    super(`${statement}: ${code}${quotes ? text.replace(/"[^]*"/, '"…"') : text}`, quotes ? {} : { cause });
+    const text = cause instanceof Error && !quotes ? ` ${cause.message}` : '';
+    super(`${statement}: ${code}${text}`, quotes ? {} : { cause });
     this.code = code;
     this.permanent = isSqlState(code) && REFUSED.test(code);
     this.constraint = cause instanceof pg.DatabaseError ? (cause.constraint ?? null) : null;

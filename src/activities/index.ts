@@ -1,5 +1,5 @@
 /** The only list of the worker's activities. */
-import { ApplicationFailure } from '@temporalio/activity';
+import { activityInfo, ApplicationFailure } from '@temporalio/activity';
 import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
 import type { WorkerActivities } from '../contract/workflow-io.ts';
 import { faultPoint, type FaultPoint } from '../fault-points.ts';
@@ -22,7 +22,13 @@ export interface ActivityDeps extends MediaDeps {
 export function createActivities(deps: ActivityDeps): WorkerActivities {
   const { database } = deps;
   return {
-    recordRequest: (input) => rowWrite(input.rowId, () => recordRequest(database, input), { after: 'worker.recorded' }),
+    recordRequest: (input) => {
+      const askedAt = new Date(activityInfo().scheduledTimestampMs).toISOString();
+      return rowWrite(input.rowId, () => recordRequest(database, { ...input, askedAt }), {
+        before: 'worker.recording',
+        after: 'worker.recorded',
+      });
+    },
     generateContent: (input) => rowWrite(input.rowId, () => generateContent(deps, input)),
     storeScript: (input) =>
       rowWrite(input.rowId, () => storeScript(database, input), { after: 'worker.script-stored' }),

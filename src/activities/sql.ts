@@ -86,6 +86,7 @@ export const findRequestForUpdate = (rowId: string, publishTime: string): Statem
            request_metadata ->> 'content_sha256' as content_sha256,
            request_metadata ->> 'message_id' as message_id,
            request_metadata ->> 'publish_time' as publish_time,
+           request_metadata ->> 'owned_since' as owned_since,
            coalesce($2::timestamptz > failed_at, false) as published_after_failure
     from content_requests
     where id = $1

@@ -1,12 +1,16 @@
 /** Time as a dependency: tests pass a clock of their own and never wait. */
 export interface Clock {
+  /** Milliseconds from some moment on; never set back, as the wall clock may be: for waits and limits. */
   now(): number;
+  /** What the calendar says. */
+  date(): Date;
   /** Resolves after `ms`, or as soon as the signal aborts; never rejects. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
 export const systemClock: Clock = {
-  now: () => Date.now(),
+  now: () => performance.now(),
+  date: () => new Date(),
   sleep: (ms, signal) =>
     new Promise((resolve) => {
       if (signal?.aborted === true) {

@@ -9,7 +9,7 @@ import { classifyPubsub, CODE, codeOf, describeError, type Trouble } from './grp
 
 export type Published =
   | { readonly kind: 'published'; readonly letterId: string }
-  /** Pub/Sub refuses the letter itself: too large. Trying again cannot help. */
+  /** Pub/Sub refuses the letter itself: too large, or against a schema of the topic. */
   | { readonly kind: 'unpublishable'; readonly error: string }
   | Trouble;
 
@@ -71,8 +71,10 @@ export function createBridgeActivities(
             await faultPoint('bridge.run-letter-published', letter.message.messageId);
             return result.letterId;
           case 'unpublishable':
-            log.error({ ...fields, error: result.error }, 'dead letter of a run refused as too large');
-            throw ApplicationFailure.nonRetryable(`Pub/Sub refuses the letter: ${result.error}`, 'letter_too_large');
+            // Retryable: its message was acked long ago, so nothing else would keep it. Too large it cannot be (a body of
+            // 512 KiB, attributes within their limits): it is the topic, such as a schema on it, and somebody mends that.
+            log.error({ ...fields, error: result.error }, 'dead letter of a run refused; it waits in Temporal');
+            throw ApplicationFailure.retryable(`Pub/Sub refuses the letter: ${result.error}`, 'letter_refused');
           case 'outage':
             throw ApplicationFailure.retryable(`Pub/Sub unavailable: ${result.error}`, 'pubsub_unavailable');
           case 'misconfigured':

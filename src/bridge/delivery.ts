@@ -13,6 +13,9 @@ export interface Delivery {
   readonly deliveryAttempt: number;
 }
 
+/** From here on a message is handled alone: if it kills the process, it takes no neighbour along. */
+export const SUSPECT_ATTEMPT = 4;
+
 /** The part of google.pubsub.v1.ReceivedMessage that is read here. */
 export interface ReceivedMessage {
   readonly ackId?: string | null;

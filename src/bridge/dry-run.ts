@@ -79,7 +79,7 @@ export async function foresee(delivery: Delivery, starter: Starter): Promise<Ver
     return { kind: 'line', line: `${id}dead letter ${parsed.code}${row}: ${parsed.detail}` };
   }
   const { rowId, correlationId } = parsed.request;
-  const look = await starter.look(rowId, parsed.contentHash);
+  const look = await starter.look(rowId, parsed.contentHash, delivery.messageId);
   const ids = `row ${rowId}, correlation id ${correlationId}`;
   switch (look.kind) {
     case 'new':
@@ -88,6 +88,8 @@ export async function foresee(delivery: Delivery, starter: Starter): Promise<Ver
       return { kind: 'line', line: `${id}duplicate: ${ids}` };
     case 'conflict':
       return { kind: 'line', line: `${id}dead letter conflicting_duplicate: ${ids}` };
+    case 'undecided':
+      return { kind: 'line', line: `${id}waits for the run of another message to decide: ${ids}` };
     case 'outage':
       return { kind: 'stop', reason: 'temporal_unavailable', detail: look.error };
     case 'misconfigured':

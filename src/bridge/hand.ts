@@ -4,13 +4,11 @@ import type { Logger } from 'pino';
 import type { Acks } from './acks.ts';
 import { BACKOFF } from './breaker.ts';
 import { Bell, within, type Clock } from './clock.ts';
-import type { Delivery } from './delivery.ts';
+import { SUSPECT_ATTEMPT, type Delivery } from './delivery.ts';
 import type { End } from './handle.ts';
 import type { Leases } from './leases.ts';
 import { countAge, type Counters } from './summary.ts';
 
-/** From here on a message is handled alone: if it kills the process, it takes no neighbour along. */
-export const SUSPECT_ATTEMPT = 4;
 /** Of the time to stop, kept for the last calls. */
 const LAST_CALLS_MS = 1_500;
 
@@ -73,7 +71,7 @@ export class Hand {
     const { counters, clock, leases } = this.#deps;
     counters.pulled += deliveries.length;
     for (const { ackId, publishTime } of deliveries) {
-      countAge(counters, publishTime, clock.now());
+      countAge(counters, publishTime, clock.date().getTime());
       this.#held.add(ackId);
       leases.hold(ackId);
     }

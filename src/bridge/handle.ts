@@ -12,7 +12,7 @@ import { traceFields } from '../log.ts';
 import { backoffMs } from './breaker.ts';
 import type { Clock } from './clock.ts';
 import type { LetterPublisher } from './dead-letter.ts';
-import { sourceOf, type Delivery } from './delivery.ts';
+import { sourceOf, SUSPECT_ATTEMPT, type Delivery } from './delivery.ts';
 import type { Gates } from './gates.ts';
 import { settle, type Outcome } from './settle.ts';
 import type { Starter } from './start.ts';
@@ -39,8 +39,8 @@ export type End =
   | { readonly kind: 'leave' }
   | { readonly kind: 'misconfigured'; readonly problem: string };
 
-/** About 8 s: row and end of a run that fails take milliseconds where the database answers. */
-const TRIES_BESIDE_A_FAILING_RUN = 6;
+/** About 1 s: a run records its row, or ends, within milliseconds where worker and database answer. Meanwhile it holds a slot. */
+const TRIES_BESIDE_AN_UNDECIDED_RUN = 3;
 
 /** What is found out about a message survives its retries: no letter is sent twice within one delivery. */
 interface Progress {
@@ -73,7 +73,10 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
         return { kind: 'ack' };
       case 'keep-then-give-back':
       case 'keep':
-        if (action === 'keep-then-give-back' && attempt >= TRIES_BESIDE_A_FAILING_RUN) return { kind: 'give-back' };
+        if (action === 'keep-then-give-back' && attempt >= triesBesideAnUndecidedRun(delivery)) {
+          log.debug({ outcome }, 'message settled');
+          return { kind: 'give-back' };
+        }
         log.warn({ outcome, attempt, error: progress.problem }, 'message kept; will try again');
         await deps.clock.sleep(backoffMs(attempt, deps.random), signal);
         continue;
@@ -85,6 +88,11 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
         return { kind: 'leave' };
     }
   }
+}
+
+/** One that came often is handled alone, and nothing is pulled beside it: it may not wait at the cost of all others. */
+function triesBesideAnUndecidedRun({ deliveryAttempt }: Delivery): number {
+  return deliveryAttempt >= SUSPECT_ATTEMPT ? 1 : TRIES_BESIDE_AN_UNDECIDED_RUN;
 }
 
 async function oneTry(
@@ -123,9 +131,9 @@ async function oneTry(
       deps.counters.duplicate += 1;
       log.info({ runId: result.runId }, 'duplicate: the run exists with the same content');
       return 'duplicate';
-    case 'failing':
-      progress.problem = `run ${result.runId} has sent its letter and has not ended yet`;
-      return 'run-is-failing';
+    case 'undecided':
+      progress.problem = `run ${result.runId} has not recorded its row yet, or is ending`;
+      return 'run-is-undecided';
     case 'conflict': {
       const sent = await sendLetter(
         delivery,
@@ -222,7 +230,7 @@ function letterOf(
     source: 'bridge',
     stage: story.reason === 'conflicting_duplicate' ? 'request_received' : 'validation',
     attempts: 0,
-    time: new Date(deps.clock.now()).toISOString(),
+    time: deps.clock.date().toISOString(),
     message: sourceOf(delivery),
   };
 }

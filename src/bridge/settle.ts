@@ -8,7 +8,7 @@ export type Outcome =
   | 'conflict'
   | 'invalid-identified'
   | 'invalid-anonymous'
-  | 'run-is-failing'
+  | 'run-is-undecided'
   | 'temporal-outage'
   | 'publish-outage'
   | 'misconfigured'
@@ -40,9 +40,9 @@ export function settle(outcome: Outcome): Action {
     // Row "invalid …", nobody to tell.
     case 'invalid-anonymous':
       return 'dead-letter-then-ack';
-    // A letter that was published again before its run has ended: soon it can have a run of its own. Not kept for ever,
-    // for it holds a slot; given back it waits as long as it takes.
-    case 'run-is-failing':
+    // Another message's run has not decided on the row yet, or is ending: what becomes of this one is not known before.
+    // Not kept for ever, for it holds a slot; given back it waits as long as it takes.
+    case 'run-is-undecided':
       return 'keep-then-give-back';
     // Row "Temporal unreachable, throttled, deadline, anything unknown".
     case 'temporal-outage':

@@ -5,8 +5,7 @@ import {
   type Client,
   type WorkflowExecutionStatusName,
 } from '@temporalio/client';
-import { dlqIdOfRun } from '../contract/dead-letter.ts';
-import { WORKFLOW, workflowId } from '../contract/names.ts';
+import { ACTIVITY, WORKFLOW, workflowId } from '../contract/names.ts';
 import type { ProcessInput, RejectInput } from '../contract/workflow-io.ts';
 import { within, type Clock } from './clock.ts';
 import { classifyTemporal, type Trouble } from './grpc.ts';
@@ -16,19 +15,19 @@ export type StartOutcome =
   | { readonly kind: 'started'; readonly runId: string }
   | { readonly kind: 'duplicate'; readonly runId: string }
   | { readonly kind: 'conflict'; readonly runId: string; readonly detail: string }
-  /** The run of the same content has sent its letter and is about to end as failed. */
-  | { readonly kind: 'failing'; readonly runId: string }
+  /** A run that another message started has not recorded its row yet, or is ending: it cannot speak for this message. */
+  | { readonly kind: 'undecided'; readonly runId: string }
   | Trouble;
 
 export type RejectOutcome = { readonly kind: 'started' } | { readonly kind: 'duplicate' } | Trouble;
 
-export type Look = { readonly kind: 'new' | 'duplicate' | 'conflict' } | Trouble;
+export type Look = { readonly kind: 'new' | 'duplicate' | 'conflict' | 'undecided' } | Trouble;
 
 export interface Starter {
   start(input: ProcessInput): Promise<StartOutcome>;
   reject(input: RejectInput, correlationId: string | null): Promise<RejectOutcome>;
   /** What start would find; starts nothing. */
-  look(rowId: string, contentHash: string): Promise<Look>;
+  look(rowId: string, contentHash: string, messageId: string): Promise<Look>;
   /** Whether Temporal answers. */
   ping(): Promise<Trouble | null>;
 }
@@ -43,11 +42,32 @@ type Existing =
   | {
       readonly kind: 'holds';
       readonly runId: string;
-      readonly firstRunId: string;
       readonly status: WorkflowExecutionStatusName;
+      readonly undecided: boolean;
       readonly contentHash: unknown;
       readonly messageId: unknown;
     };
+
+type Described = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['describe']>>['raw'];
+
+/**
+ * A run speaks for other messages only while it owns the row and works on it. Before that it may turn out to be refused
+ * (another student's), or a late redelivery that ends in silence; at its end its letter may be published again before its
+ * row is failed. A message that was acked as a duplicate of such a run, or dead-lettered as its conflict, was lost or
+ * wronged with it. Read off what is pending, which costs no billed action.
+ */
+function isUndecided(raw: Described): boolean {
+  const pending = (raw.pendingActivities ?? []).map(({ activityType }) => activityType?.name);
+  if (pending.some((name) => name === ACTIVITY.record || name === ACTIVITY.fail)) return true;
+  if ((raw.pendingChildren ?? []).length > 0) return true;
+  // Its next step is not known yet: it has just been started, or an activity or timer has just ended.
+  return pending.length === 0 && Boolean(raw.pendingWorkflowTask);
+}
+
+function speaksFor(existing: Extract<Existing, { kind: 'holds' }>, messageId: string): boolean {
+  // Whatever the run ends with, it is the end of its own message.
+  return !existing.undecided || existing.messageId === messageId;
+}
 
 export function createStarter(client: Client, place: RunPlace, deadlineMs: number, clock: Clock): Starter {
   const { namespace } = client.options;
@@ -74,29 +94,14 @@ export function createStarter(client: Client, place: RunPlace, deadlineMs: numbe
       return {
         kind: 'holds',
         runId: run.runId,
-        firstRunId: run.raw.workflowExecutionInfo?.firstRunId ?? run.runId,
         status: run.status.name,
+        undecided: run.status.name === 'RUNNING' && isUndecided(run.raw),
         contentHash: run.memo?.['contentHash'],
         messageId: run.memo?.['messageId'],
       };
     } catch (error) {
       // Retention took it since the start was refused, or an operator deleted it.
       if (error instanceof WorkflowNotFoundError) return { kind: 'none' };
-      throw error;
-    }
-  }
-
-  /**
-   * A letter may be published again while its run still writes the failed row, for as long as PostgreSQL is away. As a
-   * duplicate of that run it would be acked, and lost with it: seen by the truth ledger, 4 of 17 such letters.
-   */
-  async function hasSentLetter(id: string, firstRunId: string): Promise<boolean> {
-    try {
-      const letter = workflowId.deadLetter(dlqIdOfRun(id, firstRunId));
-      await bounded('describe', () => client.workflow.getHandle(letter).describe());
-      return true;
-    } catch (error) {
-      if (error instanceof WorkflowNotFoundError) return false;
       throw error;
     }
   }
@@ -111,13 +116,10 @@ export function createStarter(client: Client, place: RunPlace, deadlineMs: numbe
           const existing = await describe(options.workflowId);
           if (existing.kind === 'none') continue;
           const { runId: holder, status } = existing;
+          if (!speaksFor(existing, input.source.messageId)) return { kind: 'undecided', runId: holder };
           if (existing.contentHash !== input.contentHash) {
             const detail = `run ${holder} of ${options.workflowId} is ${status} with other content`;
             return { kind: 'conflict', runId: holder, detail };
-          }
-          const again = existing.messageId !== input.source.messageId;
-          if (again && status === 'RUNNING' && (await hasSentLetter(options.workflowId, existing.firstRunId))) {
-            return { kind: 'failing', runId: holder };
           }
           return { kind: 'duplicate', runId: holder };
         }
@@ -136,10 +138,11 @@ export function createStarter(client: Client, place: RunPlace, deadlineMs: numbe
       }
     },
 
-    async look(rowId, contentHash) {
+    async look(rowId, contentHash, messageId) {
       try {
         const existing = await describe(workflowId.process(rowId));
         if (existing.kind === 'none') return { kind: 'new' };
+        if (!speaksFor(existing, messageId)) return { kind: 'undecided' };
         return { kind: existing.contentHash === contentHash ? 'duplicate' : 'conflict' };
       } catch (error) {
         return classifyTemporal(error, namespace);

@@ -25,6 +25,9 @@ export const WORKFLOW = {
   reject: 'rejectContentRequest',
 } as const;
 
+/** Activities that the bridge tells a run's state by; their names are those of WorkerActivities. */
+export const ACTIVITY = { record: 'recordRequest', fail: 'failRequest' } as const;
+
 /** Search attributes, all of type Keyword. The namespace must know them before the first start. */
 export const SEARCH_ATTRIBUTE = {
   correlationId: 'CorrelationId',

@@ -90,6 +90,8 @@ export interface RecordRequestInput extends Ownership {
   readonly contentHash: string;
   readonly messageId: string;
   readonly publishTime: string;
+  /** A dead letter that was published again: it says so. Absent in runs that were started before it was looked at. */
+  readonly replayed?: boolean;
 }
 
 export type RecordDecision =

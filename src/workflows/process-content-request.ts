@@ -18,6 +18,7 @@ export async function processContentRequest(input: ProcessInput): Promise<Proces
       contentHash: input.contentHash,
       messageId: input.source.messageId,
       publishTime: input.source.publishTime,
+      replayed: input.source.attributes['dlq_id'] !== undefined,
     }),
   ).catch((error: unknown) => endAsRefused(input, progress, error, 'request_received'));
 

@@ -13,9 +13,10 @@ import {
   startMediumStage,
   storeMedium,
   storeScript,
+  type RecordInput,
 } from '../../src/activities/content-requests.ts';
 import { DatabaseError, openDatabase, type DatabasePool } from '../../src/activities/db.ts';
-import type { RecordDecision, RecordRequestInput } from '../../src/contract/workflow-io.ts';
+import type { RecordDecision } from '../../src/contract/workflow-io.ts';
 import { completeInput, failInput, recordInput, startContentRows, type ContentRows } from '../support/content-rows.ts';
 
 const REPUBLISHED = '2126-01-01T00:00:00Z';
@@ -30,11 +31,11 @@ describe('races for a row', () => {
   after(() => rows.stop());
 
   const said = (decision: RecordDecision): string => (decision.kind === 'conflict' ? decision.code : decision.kind);
-  const recordAll = (inputs: readonly RecordRequestInput[]): Promise<RecordDecision[]> =>
+  const recordAll = (inputs: readonly RecordInput[]): Promise<RecordDecision[]> =>
     Promise.all(inputs.map((input) => recordRequest(rows.database, input)));
   /** Both look for the row at the same moment, and neither finds one: a third session's insert is undone under them. */
-  const recordNew = async (inputs: readonly RecordRequestInput[]): Promise<string[]> => {
-    const [{ rowId, request }] = inputs as [RecordRequestInput];
+  const recordNew = async (inputs: readonly RecordInput[]): Promise<string[]> => {
+    const [{ rowId, request }] = inputs as [RecordInput];
     const decisions = await rows.raced([INSERT, [rowId, request.correlationId]], 'rollback', inputs.length, () =>
       recordAll(inputs),
     );
@@ -73,6 +74,45 @@ describe('races for a row', () => {
     const input = recordInput(rowId, 'run-1');
     assert.deepEqual(await recordNew([input, input]), ['owned', 'owned']);
     assert.deepEqual(await rows.events(rowId), ['info: created as pending by run-1']);
+  });
+
+  it('a late try of a run that is gone: the row stays with the run that asked later', async () => {
+    const rowId = randomUUID();
+    const gone = recordInput(rowId, 'run-1', { askedAt: '2026-11-24T09:00:01.000Z' });
+    await recordRequest(rows.database, gone);
+    await failRequest(rows.database, failInput({ rowId, ownerToken: 'run-1' }));
+    const later = { publishTime: REPUBLISHED, askedAt: '2026-11-24T09:00:01.001Z' };
+    assert.equal(said(await recordRequest(rows.database, recordInput(rowId, 'run-2', later))), 'owned');
+    const owner = { rowId, ownerToken: 'run-2' };
+    await startGeneration(rows.database, owner, 0);
+    await assert.rejects(recordRequest(rows.database, gone), /is owned by a run that asked for it later$/);
+    assert.deepEqual(await completeRequest(rows.database, completeInput(owner)), { kind: 'written' });
+
+    // The twin: a run that asks later than the owner takes an open row over.
+    const open = randomUUID();
+    await recordRequest(rows.database, recordInput(open, 'run-1'));
+    const next = recordInput(open, 'run-2', { askedAt: '2026-11-24T09:00:02.000Z' });
+    assert.equal(said(await recordRequest(rows.database, next)), 'owned');
+    assert.equal(await ownerOf(open), 'run-2');
+  });
+
+  it('somebody else takes the correlation_id of a message whose row has another one: the row stays its own', async () => {
+    const rowId = await rows.insert({ correlation_id: `api-${randomUUID()}` });
+    const correlationId = `late-${randomUUID()}`;
+    const input = recordInput(rowId, 'run-1', { correlationId });
+    assert.equal(said(await recordRequest(rows.database, input)), 'owned');
+    const other = recordInput(randomUUID(), 'run-2', { correlationId });
+    assert.equal(said(await recordRequest(rows.database, other)), 'owned');
+    // The same run again, whose answer was lost; and the next one, after a terminate.
+    assert.equal(said(await recordRequest(rows.database, input)), 'owned');
+    const next = recordInput(rowId, 'run-3', { correlationId, askedAt: '2026-11-24T09:00:02.000Z' });
+    assert.equal(said(await recordRequest(rows.database, next)), 'owned');
+    // The twin: a row that it has not had yet is not taken with a correlation_id that is another's.
+    const fresh = await rows.insert({ correlation_id: `api-${randomUUID()}` });
+    assert.equal(
+      said(await recordRequest(rows.database, recordInput(fresh, 'run-4', { correlationId }))),
+      'correlation_id_taken',
+    );
   });
 
   it('two rows, one correlation_id: one is made, the other is told who holds it', async () => {
@@ -159,12 +199,7 @@ describe('races for a row', () => {
     });
 
     /** [who is in time with what, under which name of the key, what the retry then says] */
-    const inTime: readonly (readonly [
-      string,
-      (input: RecordRequestInput) => readonly [string, string],
-      string,
-      string,
-    ])[] = [
+    const inTime: readonly (readonly [string, (input: RecordInput) => readonly [string, string], string, string])[] = [
       ['this id', (input) => [input.rowId, 'another-correlation'], 'content_requests_pkey', 'student_mismatch'],
       ['this id, in an adopted table', (input) => [input.rowId, 'and-another'], 'adopted_pk', 'student_mismatch'],
       [

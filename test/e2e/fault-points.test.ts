@@ -72,6 +72,7 @@ const SCENARIOS: Readonly<Record<FaultPoint, readonly Scenario[]>> = {
   ],
   'bridge.acking': [{ id: 'acking', ...COMPLETES }],
   'bridge.run-letter-published': [{ id: 'run-letter', ...FAILS, end: { ...FAILS.end, copies: 2 } }],
+  'worker.recording': [{ id: 'recording', ...COMPLETES }],
   'worker.recorded': [{ id: 'recorded', ...COMPLETES }],
   'worker.generating': [{ id: 'generating', ...COMPLETES }],
   // The answer is lost with the process: the provider is asked again, by the same key.

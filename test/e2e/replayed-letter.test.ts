@@ -32,7 +32,7 @@ describe('the end of a failing run', function () {
     assert.equal((await d.row(rowId))?.status, 'generating_script');
 
     const againId = await d.publish(letter.body, { ...letter.attributes });
-    await bridge.says({ messageId: againId, outcome: 'run-is-failing', message: 'message kept; will try again' });
+    await bridge.says({ messageId: againId, outcome: 'run-is-undecided', message: 'message kept; will try again' });
     worker.kill('SIGUSR2');
     await waitFor('the row is completed', async () => (await d.row(rowId))?.status === 'completed');
     assert.deepEqual(await endOfRun(d, rowId), { status: 'COMPLETED', failure: null, benign: false });

@@ -1,10 +1,11 @@
 /** The table content_requests for a test file: the product's pool on it, and a second connection that looks and meddles. */
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
+import type { RecordInput } from '../../src/activities/content-requests.ts';
 import { openDatabase, type DatabasePool } from '../../src/activities/db.ts';
 import type { ContentRequest } from '../../src/contract/request.ts';
 import type { Status } from '../../src/contract/status.ts';
-import type { CompleteInput, FailInput, Ownership, RecordRequestInput } from '../../src/contract/workflow-io.ts';
+import type { CompleteInput, FailInput, Ownership } from '../../src/contract/workflow-io.ts';
 import { startPostgres, type TestPostgres } from './postgres.ts';
 import { waitFor } from './wait-for.ts';
 
@@ -112,15 +113,21 @@ const DEMANDED: Partial<Record<Status, Columns>> = {
 export function recordInput(
   rowId: string,
   ownerToken: string,
-  fields: Partial<ContentRequest> & { contentHash?: string; publishTime?: string } = {},
-): RecordRequestInput {
-  const { contentHash = 'hash-1', publishTime = '2026-11-24T09:00:00.000Z', ...request } = fields;
+  fields: Partial<ContentRequest> & { contentHash?: string; publishTime?: string; askedAt?: string } = {},
+): RecordInput {
+  const {
+    contentHash = 'hash-1',
+    publishTime = '2026-11-24T09:00:00.000Z',
+    askedAt = '2026-11-24T09:00:01.000Z',
+    ...request
+  } = fields;
   return {
     rowId,
     ownerToken,
     contentHash,
     messageId: `message-of-${ownerToken}`,
     publishTime,
+    askedAt,
     request: {
       rowId,
       correlationId: `correlation-${rowId}`,

@@ -56,6 +56,7 @@ function rowOf({ status, owner, student, content, republished, redelivered }: Ca
     published_after_failure: republished,
     message_id: redelivered ? INPUT.messageId : 'another-message',
     publish_time: INPUT.publishTime,
+    owned_since: null,
   };
 }
 
@@ -122,6 +123,27 @@ describe('decideOnRow', () => {
     'a duplicate is one of a row that has ended, and not by a failure',
     (decision, { status }) => decision !== 'duplicate' || ['completed', 'cancelled'].includes(status),
   );
+
+  it('a letter that says so is a replay, whatever the clocks say: in every row as if it were published after the failure', () => {
+    for (const each of CASES) {
+      const replayed = decideOnRow(rowOf(each), { ...INPUT, replayed: true });
+      assert.deepEqual(replayed, decideOnRow(rowOf({ ...each, republished: true }), INPUT), JSON.stringify(each));
+    }
+  });
+
+  it('what a later run owns is not taken over by an earlier one; nothing else depends on who asked when', () => {
+    let tooLate = 0;
+    for (const each of CASES) {
+      const decision = decideOnRow(rowOf(each), INPUT);
+      const owned = (owned_since: string): unknown => decideOnRow({ ...rowOf(each), owned_since }, INPUT).kind;
+      const expected = decision.kind === 'take-over' ? 'too-late' : decision.kind;
+      assert.equal(owned('2026-11-24T09:00:01.001Z'), expected, JSON.stringify(each));
+      assert.equal(owned(INPUT.askedAt), decision.kind);
+      assert.equal(owned('2026-11-24T09:00:00.999Z'), decision.kind);
+      if (expected === 'too-late') tooLate += 1;
+    }
+    assert.ok(tooLate > 0);
+  });
 
   it('takes "None", which the API writes where a request has no grade, for no grade', () => {
     const input = recordInput(INPUT.rowId, ME);

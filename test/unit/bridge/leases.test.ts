@@ -15,6 +15,10 @@ class HandClock implements Clock {
     return this.time;
   }
 
+  date(): Date {
+    return new Date(this.time);
+  }
+
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((wake) => {
       this.#sleepers.push({ at: this.time + ms, wake });

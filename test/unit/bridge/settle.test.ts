@@ -9,7 +9,7 @@ const TABLE: Record<Outcome, Action> = {
   conflict: 'dead-letter-then-ack',
   'invalid-identified': 'dead-letter-and-reject-then-ack',
   'invalid-anonymous': 'dead-letter-then-ack',
-  'run-is-failing': 'keep-then-give-back',
+  'run-is-undecided': 'keep-then-give-back',
   'temporal-outage': 'keep',
   'publish-outage': 'keep',
   misconfigured: 'give-back-and-exit-2',
@@ -22,7 +22,7 @@ describe('settle', () => {
   }
 
   it('an outage is never acked or dead-lettered', () => {
-    for (const outcome of ['temporal-outage', 'publish-outage', 'misconfigured', 'run-is-failing'] as const) {
+    for (const outcome of ['temporal-outage', 'publish-outage', 'misconfigured', 'run-is-undecided'] as const) {
       assert.doesNotMatch(settle(outcome), /^ack|then-ack|dead-letter/);
     }
   });

@@ -1,6 +1,7 @@
 /** The order in which messages that may kill the process are handled: whom a killer takes along, and for how long. */
 import assert from 'node:assert/strict';
-import { inTurn, SUSPECT_ATTEMPT } from '../../../src/bridge/hand.ts';
+import { SUSPECT_ATTEMPT } from '../../../src/bridge/delivery.ts';
+import { inTurn } from '../../../src/bridge/hand.ts';
 import { toDelivery, type Delivery } from '../../../src/bridge/delivery.ts';
 
 const COUNT = 30;
