@@ -272,6 +272,7 @@ describe('content_requests', () => {
           content_sha256: 'hash-1',
           message_id: 'message-of-run-1',
           publish_time: '2026-11-24T09:00:00.000Z',
+          owned_since: '2026-11-24T09:00:01.000Z',
           interest: 'football',
           environment: null,
           requested_modalities: ['video'],
