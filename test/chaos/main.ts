@@ -37,7 +37,7 @@ const command = new Command('chaos')
   .option('--scenario <name>', 'in place of faults by chance; all = each of them, one after the other')
   .option('--short', 'scenarios in their short form')
   .option('--record', 'into docs/reliability.json')
-  .option('--keep <folder>', 'where logs and evidence go; kept when a line is violated, else only when given')
+  .option('--keep <folder>', 'where logs and evidence go, a folder for each run; else they go when all holds')
   .addHelpText('after', `\nFaults: ${names(FAULTS)}\n\nScenarios: ${names(SCENARIOS)}`);
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -84,6 +84,8 @@ function named(name: string): Fault {
   return fault ?? command.error(`no such fault: ${name}; there are: ${names(FAULTS)}`);
 }
 
+const slug = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
+
 const outcomes = new Map<string, Outcome>();
 
 /** Whether all holds. */
@@ -91,7 +93,8 @@ async function runJob(
   { name, options, demands, faultsOnly }: Job,
   { keep, record: keepsRecord }: Options,
 ): Promise<boolean> {
-  const folder = keep ?? (await mkdtemp(path.join(tmpdir(), 'chaos-')));
+  // A folder of its own for each: servers keep their data there.
+  const folder = keep === undefined ? await mkdtemp(path.join(tmpdir(), 'chaos-')) : path.join(keep, slug(name));
   say(`== ${name}: seed ${String(options.seed)}, ${String(options.faults.length)} faults; logs in ${folder}`);
   const outcome = await runChaos({ ...options, folder, say, signal: interrupt.signal });
   const entry = entryOf(name, outcome, faultsOnly);
