@@ -73,9 +73,14 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
         return { kind: 'ack' };
       case 'keep-then-give-back':
       case 'keep':
-        if (action === 'keep-then-give-back' && attempt >= triesBesideAnUndecidedRun(delivery)) {
-          log.debug({ outcome }, 'message settled');
-          return { kind: 'give-back' };
+        if (action === 'keep-then-give-back') {
+          // One that came often is handled alone, and nothing is pulled beside it: it does not wait at the cost of all
+          // others. Its lease runs out; given back, it would be here again at once where no policy delays it.
+          const alone = delivery.deliveryAttempt >= SUSPECT_ATTEMPT;
+          if (alone || attempt >= TRIES_BESIDE_AN_UNDECIDED_RUN) {
+            log.debug({ outcome }, 'message settled');
+            return { kind: alone ? 'leave' : 'give-back' };
+          }
         }
         log.warn({ outcome, attempt, error: progress.problem }, 'message kept; will try again');
         await deps.clock.sleep(backoffMs(attempt, deps.random), signal);
@@ -88,11 +93,6 @@ export async function handle(delivery: Delivery, deps: HandleDeps, signal: Abort
         return { kind: 'leave' };
     }
   }
-}
-
-/** One that came often is handled alone, and nothing is pulled beside it: it may not wait at the cost of all others. */
-function triesBesideAnUndecidedRun({ deliveryAttempt }: Delivery): number {
-  return deliveryAttempt >= SUSPECT_ATTEMPT ? 1 : TRIES_BESIDE_AN_UNDECIDED_RUN;
 }
 
 async function oneTry(

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { PubSub } from '@google-cloud/pubsub';
 import getPort from 'get-port';
 import { connectPubsub } from '../../src/bridge/connect.ts';
+import { SUSPECT_ATTEMPT } from '../../src/bridge/delivery.ts';
 import { bridgeConfig, makeBridge, requestBody } from '../support/bridge.ts';
 import { FakePubsub } from '../support/fake-pubsub.ts';
 import { FakeTemporal } from '../support/fake-temporal.ts';
@@ -130,6 +131,29 @@ describe('bridge under faults', function () {
     assert.deepEqual([summary.exitCode, summary.leftToBackstop, summary.acked], [0, 1, 0]);
     assert.deepEqual(fake.leased(), [id], 'neither acked nor nacked');
     assert.ok(lines.some((line) => line['level'] === 50 && String(line['msg']).includes('dead-letter policy')));
+  });
+
+  it('a message beside a run that has not decided: kept for a moment, given back; once it came often, left to its lease', async () => {
+    const body = requestBody('c1');
+    const first = fake.send(body);
+    const { bridge, lines } = make({}, { follow: true });
+    const running = bridge.run();
+    await waitFor('a run', () => temporal.runs.size === 1);
+    const [rowId = ''] = temporal.runs.keys();
+    temporal.undecided.add(rowId);
+    const again = fake.send(body);
+    const said = (text: string): Record<string, unknown>[] =>
+      lines.filter((line) => line['messageId'] === again && line['msg'] === text);
+    const often = (line: Record<string, unknown>): boolean => Number(line['deliveryAttempt']) >= SUSPECT_ATTEMPT;
+    await waitFor('it has come often', () => said('message settled').some(often));
+    assert.ok(said('message kept; will try again').length > 0);
+    assert.deepEqual(said('message kept; will try again').filter(often), [], 'nothing is pulled beside it meanwhile');
+    assert.deepEqual([...new Set(said('message settled').map(({ outcome }) => outcome))], ['run-is-undecided']);
+    bridge.stop('signal');
+    const summary = await running;
+    assert.deepEqual([summary.started, summary.duplicate, summary.acked, summary.leftToBackstop], [1, 0, 1, 0]);
+    assert.deepEqual(fake.leased(), [again], 'neither acked nor nacked');
+    assert.equal(fake.deliveries.get(first), 1);
   });
 
   it('stops pulling while Temporal is down, keeps what it holds, and goes on after', async () => {

@@ -7,6 +7,8 @@ export class FakeTemporal implements Starter {
   readonly runs = new Map<string, ProcessInput>();
   readonly rejections: RejectInput[] = [];
   readonly journal: string[] = [];
+  /** Row ids whose run has not decided yet. */
+  readonly undecided = new Set<string>();
   /** Set: every call fails so. */
   trouble: Trouble | null = null;
   inFlight = 0;
@@ -27,6 +29,7 @@ export class FakeTemporal implements Starter {
         return { kind: 'started', runId: `run-${input.request.rowId}` };
       }
       const runId = `run-${input.request.rowId}`;
+      if (this.undecided.has(input.request.rowId)) return { kind: 'undecided', runId };
       return existing.contentHash === input.contentHash
         ? { kind: 'duplicate', runId }
         : { kind: 'conflict', runId, detail: `run ${runId} holds other content` };
