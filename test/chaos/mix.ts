@@ -25,6 +25,8 @@ export interface Ends {
   readonly retryCount: number | null;
   /** The reason that each of its messages must have a letter for; null = none may have one. */
   readonly letter: DeadLetterReason | null;
+  /** In place of that: by content, the reasons of which its letter must have one; of a content that is not here, none. */
+  readonly letters?: Readonly<Record<string, readonly DeadLetterReason[]>>;
 }
 
 export interface PlannedRequest {
@@ -39,6 +41,18 @@ export interface PlannedRequest {
   /** The provider makes a video in a stage of its own, in so many looks. */
   readonly videoLooks: number;
   readonly ends: Ends;
+  /** It may end like this as well: which comes first decides. */
+  readonly orEnds?: Ends;
+}
+
+export function endsOf({ ends, orEnds }: PlannedRequest): readonly Ends[] {
+  return orEnds === undefined ? [ends] : [ends, orEnds];
+}
+
+/** For which a message may have a letter; none = it may have none. */
+export function reasonsFor({ letter, letters }: Ends, { content }: PlannedMessage): readonly DeadLetterReason[] {
+  if (letters !== undefined) return letters[content] ?? [];
+  return letter === null ? [] : [letter];
 }
 
 export interface Plan {
@@ -60,6 +74,11 @@ interface Draft {
   readonly script?: readonly ProviderStep[];
   readonly videoLooks?: number;
   readonly ends: Ends;
+  readonly orEnds?: Ends;
+  /** Its messages are published one beside the other. */
+  readonly near?: true;
+  /** Another request that is published beside it. */
+  readonly beside?: Draft;
 }
 
 const COMPLETED: Ends = { statuses: ['completed'], retryCount: 0, letter: null };
@@ -305,15 +324,18 @@ export function makePlan(count: number, random: Random, run: string): Plan {
   for (let number = 1; made < count; number += 1) {
     const kind = random.weighted(KINDS);
     const draft = kind.make(random, `${run}-${String(number)}`);
-    if (draft.bodies.length > count - made) continue;
-    drafts.push({ draft, kind: kind.name, place: made });
-    made += draft.bodies.length;
+    const both = draft.beside === undefined ? [draft] : [draft, draft.beside];
+    if (both.reduce((sum, { bodies }) => sum + bodies.length, 0) > count - made) continue;
+    for (const one of random.chance(0.5) ? both : both.reverse()) {
+      drafts.push({ draft: one, kind: kind.name, place: made });
+      made += one.bodies.length;
+    }
   }
   const placed = drafts.flatMap(({ draft, place }, request) =>
     draft.bodies.map((one, copy) => ({
       ...one,
       request,
-      order: place + (copy === 0 ? 0 : random.int(0, SPREAD)),
+      order: place + (copy === 0 || draft.near === true ? 0 : random.int(0, SPREAD)),
     })),
   );
   // Stable: equal places keep their order.
@@ -328,6 +350,7 @@ export function makePlan(count: number, random: Random, run: string): Plan {
     script: draft.script ?? [],
     videoLooks: draft.videoLooks ?? 0,
     ends: draft.ends,
+    ...(draft.orEnds === undefined ? {} : { orEnds: draft.orEnds }),
   }));
   const messages = requests
     .flatMap((request) => request.messages.map((message) => ({ message, request })))

@@ -139,12 +139,13 @@ export const SCENARIOS: readonly Scenario[] = [
           const { world, log } = chaos;
           for (const worker of world.workers) worker.start();
           await publish();
-          const window = log.begin({ name: 'Temporal unreachable', redelivers: true });
+          const window = log.begin({ name: 'Temporal unreachable', redelivers: true, outage: 'temporal' });
           world.gates.bridgesToTemporal.down();
           world.gates.workersToTemporal.down();
-          for (let execution = 1; execution <= 5; execution += 1) {
-            log.begin({ name: 'bridge execution without Temporal', redelivers: true }).to = Date.now();
+          for (let times = 1; times <= 5; times += 1) {
+            const execution = log.begin({ name: 'bridge execution without Temporal', redelivers: true });
             const how = await world.drain.once();
+            execution.to = Date.now();
             if (how !== 3) throw new Error(`a bridge without Temporal ends with 3, not ${String(how)}`);
           }
           world.gates.bridgesToTemporal.up();
@@ -190,7 +191,12 @@ export const SCENARIOS: readonly Scenario[] = [
           await publish();
           await waitFor('some are completed', async () => (await countRows(chaos, 'completed')) > 20, LONG_MS);
           // A subscription that is gone is no outage: bridges end with 2 until it is there again.
-          const window = log.begin({ name: 'Pub/Sub emulator kill -9', redelivers: true, exits: [2] });
+          const window = log.begin({
+            name: 'Pub/Sub emulator kill -9',
+            redelivers: true,
+            outage: 'pubsub',
+            exits: [2],
+          });
           await world.servers.pubsub.end('SIGKILL');
           await world.servers.pubsub.start();
           await chaos.pubsubIsNew();
@@ -347,6 +353,7 @@ export const SCENARIOS: readonly Scenario[] = [
           const { world, log } = chaos;
           const [bridge] = world.bridges;
           await publish();
+          const slowly = log.begin({ name: 'Temporal slow', redelivers: false, outage: 'temporal' });
           world.gates.bridgesToTemporal.slow(3_000);
           await waitFor(
             'the bridge holds them all',
@@ -356,6 +363,7 @@ export const SCENARIOS: readonly Scenario[] = [
           const window = log.begin({ name: 'bridge kill -9', redelivers: true });
           bridge?.signal('SIGKILL');
           world.gates.bridgesToTemporal.up();
+          slowly.to = Date.now();
           await waitFor('all are completed', async () => (await countRows(chaos, 'completed')) === 32, LONG_MS);
           chaos.measured('recovery seconds', (Date.now() - window.from) / 1_000);
           window.to = Date.now();
