@@ -26,10 +26,17 @@ const LONG_MS = 300_000;
 /** What as many poison messages before them may cost good ones. */
 const MOST_SLOWER = 1.5;
 
-/** What two scenarios say together, where both were run. */
+/** What two scenarios say together, where both were run; one that was run and has no figure says nothing good. */
 export function demandsOfAll(outcomes: ReadonlyMap<string, Outcome>): string[] {
-  const seconds = (name: string): number => outcomes.get(name)?.figures['p95 seconds'] ?? Number.NaN;
-  const ratio = seconds(BEHIND_POISON) / seconds(WITHOUT_POISON);
+  const seconds = new Map(
+    [BEHIND_POISON, WITHOUT_POISON].flatMap((name) => {
+      const outcome = outcomes.get(name);
+      return outcome === undefined ? [] : [[name, outcome.figures['p95 seconds'] ?? Number.NaN] as const];
+    }),
+  );
+  const missing = [...seconds].filter(([, figure]) => !(figure > 0 && Number.isFinite(figure)));
+  if (missing.length > 0) return missing.map(([name, figure]) => `${name}: p95 seconds is ${String(figure)}`);
+  const ratio = (seconds.get(BEHIND_POISON) ?? 0) / (seconds.get(WITHOUT_POISON) ?? Infinity);
   return ratio > MOST_SLOWER ? [`good ones behind poison took ${ratio.toFixed(2)} times as long (p95)`] : [];
 }
 

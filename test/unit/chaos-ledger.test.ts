@@ -19,6 +19,8 @@ import { compare, LINES, type Line, type Told } from '../chaos/ledger.ts';
 import type { PlannedRequest } from '../chaos/mix.ts';
 import { cancelling, giveOrder, resetting, terminating, type Order, type RunHandle } from '../chaos/orders.ts';
 import { seeded } from '../chaos/random.ts';
+import type { Outcome } from '../chaos/run.ts';
+import { demandsOfAll } from '../chaos/scenarios.ts';
 import type { Exit } from '../chaos/supervised.ts';
 import type { World } from '../chaos/world.ts';
 
@@ -698,5 +700,26 @@ describe('truth ledger, what it is told', () => {
       assert.equal(outage, { Temporal: 'temporal', 'Pub/Sub': 'pubsub' }[server_ ?? ''], name);
     }
     assert.ok(outages.size > 15, String(outages.size));
+  });
+
+  it('scenarios: a figure that is missing is a failure, where its scenario was run', () => {
+    const behind = 'poison in front of good ones';
+    const without_ = 'the same good ones without poison';
+    const missed = (...ran: readonly [name: string, p95: number | undefined][]): number =>
+      demandsOfAll(
+        new Map(
+          ran.map(([name, p95]) => [
+            name,
+            { figures: p95 === undefined ? {} : { 'p95 seconds': p95 } } as unknown as Outcome,
+          ]),
+        ),
+      ).length;
+    assert.equal(missed(), 0);
+    assert.equal(missed([behind, 12]), 0);
+    assert.equal(missed([behind, 12], [without_, 10]), 0);
+    assert.equal(missed([behind, 16], [without_, 10]), 1);
+    assert.equal(missed([behind, undefined], [without_, 10]), 1);
+    assert.equal(missed([behind, Number.NaN], [without_, Number.NaN]), 2);
+    assert.equal(missed([without_, 0]), 1);
   });
 });
