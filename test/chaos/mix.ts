@@ -1,6 +1,7 @@
 /** What is published: a seeded mix of requests, each with the ends that it may come to and what its provider answers. */
 import { rowIdOf } from '../../src/contract/message.ts';
 import type { DeadLetterReason } from '../../src/contract/failure.ts';
+import { OPEN_STATUSES } from '../../src/contract/status.ts';
 import { grouped } from './grouped.ts';
 import type { Random } from './random.ts';
 
@@ -299,6 +300,63 @@ export const KINDS: readonly Kind[] = [
         correlationId: id,
         apiRow: { topic, gradeLevel: null },
         ends: failed('invalid_fields', 0),
+      };
+    },
+  },
+  {
+    name: "another student's message beside the right one",
+    weight: 15,
+    make: (random, id) => {
+      const requestId = random.uuid();
+      const topic = `Question of ${id}`;
+      const of = (student: string): Buffer =>
+        json({
+          request_id: requestId,
+          correlation_id: id,
+          student_id: student,
+          student_query: topic,
+          requested_modalities: ['text'],
+        });
+      const right = { body: of(`student-${id}`), content: 'right' };
+      const wrong = { body: of(`another-${id}`), content: 'wrong' };
+      return {
+        bodies: random.chance(0.5) ? [right, wrong] : [wrong, right],
+        near: true,
+        rowId: requestId,
+        correlationId: id,
+        apiRow: { topic, gradeLevel: null },
+        script: [ok(random)],
+        // The row refuses it, or the right one's run holds the row's id and has other content.
+        ends: { ...COMPLETED, letters: { wrong: ['student_mismatch', 'conflicting_duplicate'] } },
+      };
+    },
+  },
+  {
+    name: 'a correlation_id that another request may take first',
+    weight: 10,
+    make: (random, id) => {
+      const requestId = random.uuid();
+      const topic = `Question of ${id}`;
+      const taken = `${id}-taken`;
+      const body = json({
+        request_id: requestId,
+        correlation_id: taken,
+        student_id: `student-${id}`,
+        student_query: topic,
+        requested_modalities: ['text'],
+      });
+      return {
+        bodies: [{ body, content: 'a' }],
+        near: true,
+        rowId: requestId,
+        correlationId: id,
+        apiRow: { topic, gradeLevel: null },
+        script: [ok(random)],
+        // It comes first: the row keeps the correlation_id that the API has given it, so that the other may have its own.
+        ends: COMPLETED,
+        // The other has a row of that correlation_id: refused, and this row is left as it is.
+        orEnds: { statuses: OPEN_STATUSES, retryCount: null, letter: 'correlation_id_taken' },
+        beside: { ...single(random, taken), script: [ok(random)], ends: COMPLETED },
       };
     },
   },

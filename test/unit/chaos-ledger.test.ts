@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { WorkflowNotFoundError } from '@temporalio/client';
+import { parse, rowIdOf } from '../../src/contract/message.ts';
 import {
   deliveries,
   leftLetters,
@@ -16,7 +17,7 @@ import {
 import { FAULTS } from '../chaos/faults.ts';
 import { Log, type FaultWindow, type Publication, type Touch } from '../chaos/history.ts';
 import { compare, LINES, type Line, type Told } from '../chaos/ledger.ts';
-import type { PlannedRequest } from '../chaos/mix.ts';
+import { makePlan, type PlannedRequest } from '../chaos/mix.ts';
 import { cancelling, giveOrder, resetting, terminating, type Order, type RunHandle } from '../chaos/orders.ts';
 import { seeded } from '../chaos/random.ts';
 import type { Outcome } from '../chaos/run.ts';
@@ -721,5 +722,34 @@ describe('truth ledger, what it is told', () => {
     assert.equal(missed([behind, undefined], [without_, 10]), 1);
     assert.equal(missed([behind, Number.NaN], [without_, Number.NaN]), 2);
     assert.equal(missed([without_, 0]), 1);
+  });
+
+  it('the mix has the wrong message before the right one and after it, and both takers of one correlation_id', () => {
+    const plan = makePlan(4_000, seeded(1), 'mix');
+    const wrong = plan.requests.filter(({ ends }) => ends.letters !== undefined);
+    const orders = new Set(wrong.map(({ messages }) => messages.map(({ content }) => content).join()));
+    assert.deepEqual([...orders].sort(), ['right,wrong', 'wrong,right']);
+    for (const { rowId, correlationId, apiRow, messages } of wrong) {
+      assert.ok(apiRow);
+      for (const { body: bytes, content } of messages) {
+        const parsed = parse(bytes, {});
+        assert.ok(parsed.kind === 'request');
+        assert.equal(parsed.request.rowId, rowId);
+        assert.equal(parsed.request.topic, apiRow.topic);
+        assert.equal(parsed.request.studentId === `student-${correlationId}`, content === 'right');
+      }
+    }
+    const waiting = plan.requests.filter(({ orEnds }) => orEnds !== undefined);
+    assert.ok(waiting.length > 0);
+    const firsts = waiting.map(({ messages, correlationId }) => {
+      const other = plan.requests.find(({ rowId }) => rowId === rowIdOf(`${correlationId}-taken`));
+      assert.ok(other);
+      return Number(messages[0]?.index) < Number(other.messages[0]?.index);
+    });
+    assert.deepEqual(new Set(firsts), new Set([true, false]));
+    assert.deepEqual(
+      plan.messages.map(({ message }) => message.index),
+      [...plan.messages.keys()],
+    );
   });
 });
