@@ -1,6 +1,7 @@
 /** What is there at the end, as the parts themselves tell it. */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
+import type { protos } from '@google-cloud/pubsub';
 import type { Exit } from './supervised.ts';
 import type { World } from './world.ts';
 
@@ -18,6 +19,7 @@ export interface EventFact {
   readonly from: string | null;
   readonly to: string;
   readonly owner: string | null;
+  readonly at: number;
 }
 
 export interface LateWrite {
@@ -29,12 +31,23 @@ export interface LateWrite {
 }
 
 export interface LetterFact {
-  /** Of the message it is about; null where it cannot be told. */
+  /** Of the message it is about, by its attribute; null where it has none. */
   readonly index: number | null;
+  /** Pub/Sub's id of that message, as the letter says; null where it does not. */
+  readonly about: string | null;
   readonly dlqId: string;
   readonly reason: string;
   readonly body: Buffer;
   readonly at: number;
+}
+
+export interface DeliveryFact {
+  /** Highest delivery attempt that a bridge has seen. */
+  readonly times: number;
+  /** When a bridge had it last. */
+  readonly lastAt: number;
+  /** Deliveries that ended with it given back, for another's run had to decide first. */
+  readonly givenBack: number;
 }
 
 export interface Facts {
@@ -48,12 +61,14 @@ export interface Facts {
   readonly unacked: readonly string[];
   /** Letters that nobody has taken from the dead-letter subscription. */
   readonly lettersLeft: number;
-  /** Message id -> highest delivery attempt that a bridge has seen. */
-  readonly deliveries: ReadonlyMap<string, number>;
+  /** By message id. */
+  readonly deliveries: ReadonlyMap<string, DeliveryFact>;
   readonly calls: readonly {
     readonly rowId: string;
     readonly stage: string;
     readonly worker: number;
+    /** By which the provider knows work that it has been asked for already. */
+    readonly key: string;
     readonly startedAt: number;
     readonly endedAt: number | null;
     readonly status: number | null;
@@ -82,11 +97,17 @@ export async function rowFacts(world: World): Promise<Map<string, RowFact>> {
 
 export async function eventFacts(world: World): Promise<EventFact[]> {
   const rows = await world.query(
-    `select request_id, event_data from request_events where event_type = 'status_change' order by created_at`,
+    `select request_id, event_data, created_at from request_events where event_type = 'status_change' order by created_at`,
   );
   return rows.map((row) => {
     const data = row['event_data'] as { old_status: string | null; new_status: string; owner_token: string | null };
-    return { rowId: String(row['request_id']), from: data.old_status, to: data.new_status, owner: data.owner_token };
+    return {
+      rowId: String(row['request_id']),
+      from: data.old_status,
+      to: data.new_status,
+      owner: data.owner_token,
+      at: (row['created_at'] as Date).getTime(),
+    };
   });
 }
 
@@ -121,15 +142,64 @@ export async function unackedMessages(world: World): Promise<string[]> {
   return (receivedMessages ?? []).map(({ message }) => message?.messageId ?? '');
 }
 
+type PulledMessage = protos.google.pubsub.v1.IPubsubMessage;
+
+/** Takes what is left in the dead-letter subscription: only when nobody else takes letters. */
+export async function leftLetters({
+  subscriber,
+  project,
+  names,
+}: Pick<World, 'subscriber' | 'project' | 'names'>): Promise<PulledMessage[]> {
+  const subscription = `projects/${project}/subscriptions/${names.deadLetterSubscription}`;
+  const left: PulledMessage[] = [];
+  for (;;) {
+    const [{ receivedMessages }] = await subscriber.pull(
+      { subscription, maxMessages: 1_000 },
+      { timeout: 4_000, retry: null },
+    );
+    const received = receivedMessages ?? [];
+    if (received.length === 0) return left;
+    left.push(...received.flatMap(({ message }) => (message ? [message] : [])));
+    await subscriber.acknowledge({ subscription, ackIds: received.map(({ ackId }) => ackId ?? '') });
+  }
+}
+
+/** The last try of a message beside a run that has not decided; it is given back after that one. */
+const LAST_TRY = 5;
+
+interface BridgeLine {
+  readonly time: string;
+  readonly message: string;
+  readonly messageId: string;
+  readonly deliveryAttempt: number;
+  readonly outcome?: string;
+  readonly attempt?: number;
+}
+
 /** From the bridges' own lines. */
-export async function deliveries(logFiles: readonly string[]): Promise<Map<string, number>> {
-  const found = new Map<string, number>();
+export async function deliveries(logFiles: readonly string[]): Promise<Map<string, DeliveryFact>> {
+  const pulls = new Map<string, { times: number; lastAt: number }>();
+  const givenBack = new Map<string, Set<number>>();
   for (const file of logFiles) {
-    for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-      if (!line.includes('"message pulled"')) continue;
-      const { messageId, deliveryAttempt } = JSON.parse(line) as { messageId: string; deliveryAttempt: number };
-      found.set(messageId, Math.max(found.get(messageId) ?? 0, deliveryAttempt));
+    for await (const text of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
+      if (!/"message (pulled|settled|kept)/.test(text)) continue;
+      const line = JSON.parse(text) as BridgeLine;
+      const { messageId, deliveryAttempt } = line;
+      if (line.message === 'message pulled') {
+        const before = pulls.get(messageId) ?? { times: 0, lastAt: 0 };
+        pulls.set(messageId, {
+          times: Math.max(before.times, deliveryAttempt),
+          lastAt: Math.max(before.lastAt, Date.parse(line.time)),
+        });
+      } else if (wasGivenBack(line)) {
+        givenBack.set(messageId, (givenBack.get(messageId) ?? new Set()).add(deliveryAttempt));
+      }
     }
   }
-  return found;
+  return new Map([...pulls].map(([id, pull]) => [id, { ...pull, givenBack: givenBack.get(id)?.size ?? 0 }]));
+}
+
+function wasGivenBack({ message, outcome, attempt }: BridgeLine): boolean {
+  if (outcome !== 'run-is-undecided' && outcome !== 'run-is-failing') return false;
+  return message === 'message settled' || attempt === LAST_TRY;
 }

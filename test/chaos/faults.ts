@@ -6,6 +6,7 @@ import { faultsAsEnv } from '../../src/dev/faults.ts';
 import type { Gateway } from '../support/e2e-gateway.ts';
 import type { FaultWindow, Log } from './history.ts';
 import type { PlannedRequest } from './mix.ts';
+import { cancelling, giveOrder, resetting, terminating, type Order, type RunHandle } from './orders.ts';
 import type { Random } from './random.ts';
 import type { Supervised } from './supervised.ts';
 import type { World } from './world.ts';
@@ -155,6 +156,7 @@ interface Line {
   readonly gates: (world: World) => readonly Gateway[];
   readonly cutsCalls: boolean;
   readonly redelivers: boolean;
+  readonly outage?: FaultWindow['outage'];
 }
 
 const LINES: readonly Line[] = [
@@ -164,6 +166,7 @@ const LINES: readonly Line[] = [
     gates: ({ gates }) => [gates.workersToTemporal, gates.bridgesToTemporal],
     cutsCalls: true,
     redelivers: true,
+    outage: 'temporal',
   },
   {
     name: 'PostgreSQL',
@@ -178,6 +181,7 @@ const LINES: readonly Line[] = [
     gates: ({ gates }) => [gates.bridgesToPubsub],
     cutsCalls: false,
     redelivers: true,
+    outage: 'pubsub',
   },
 ];
 
@@ -199,7 +203,12 @@ const connections: Fault[] = LINES.flatMap((line) => {
         const cut = line.cutsCalls ? { workers: all(chaos) } : {};
         return during(
           chaos,
-          { name, redelivers: line.redelivers, ...cut },
+          {
+            name,
+            redelivers: line.redelivers,
+            ...(line.outage === undefined ? {} : { outage: line.outage }),
+            ...cut,
+          },
           () => gates.forEach((gate) => inject(gate, chaos.random)),
           chaos.random.int(...ms),
           () => gates.forEach((gate) => gate.up()),
@@ -227,7 +236,7 @@ const temporalServer: Fault[] = [
       const { temporal } = chaos.world.servers;
       return during(
         chaos,
-        { name: 'Temporal kill -9', redelivers: true, workers: all(chaos) },
+        { name: 'Temporal kill -9', redelivers: true, outage: 'temporal', workers: all(chaos) },
         () => temporal.end('SIGKILL'),
         chaos.random.int(0, 3_000),
         () => temporal.start(),
@@ -251,7 +260,7 @@ const temporalServer: Fault[] = [
       };
       await during(
         chaos,
-        { name: 'Temporal RESOURCE_EXHAUSTED', redelivers: true, workers: all(chaos) },
+        { name: 'Temporal RESOURCE_EXHAUSTED', redelivers: true, outage: 'temporal', workers: all(chaos) },
         limited,
         chaos.random.int(4_000, 9_000),
         mend,
@@ -359,41 +368,57 @@ const provider: Fault[] = (
   },
 }));
 
+interface OpenRun {
+  readonly rowId: string;
+  readonly runId: string;
+}
+
 /** Some of the runs that are open now. */
-async function openRuns({ world, random }: Chaos, count: number): Promise<string[]> {
-  const open: string[] = [];
+async function openRuns({ world, random }: Chaos, count: number): Promise<OpenRun[]> {
+  const open: OpenRun[] = [];
   const query = `WorkflowType = '${WORKFLOW.process}' AND ExecutionStatus = 'Running'`;
   for await (const run of world.temporal.workflow.list({ query, pageSize: 100 })) {
-    open.push(run.workflowId.slice(workflowId.process('').length));
+    open.push({ rowId: run.workflowId.slice(workflowId.process('').length), runId: run.runId });
     if (open.length === 100) break;
   }
   return Array.from({ length: Math.min(count, open.length) }, () => random.pick(open));
 }
 
-function fromOutside(name: string, weight: number, act: (chaos: Chaos, rowId: string) => Promise<void>): Fault {
+function fromOutside(
+  name: string,
+  weight: number,
+  orderOf: (world: World, run: OpenRun) => Order | Promise<Order | null>,
+): Fault {
   return {
     name,
     weight,
     on: 'operator',
     run: async (chaos) => {
       const window = chaos.log.begin({ name, redelivers: false });
-      try {
-        for (const rowId of await openRuns(chaos, chaos.random.int(1, 5))) {
-          // It may have ended by now; or by this very order, whose answer was lost and which was sent again.
-          await unlessEnded(act(chaos, rowId));
+      await unlessTemporalIsAway(async () => {
+        for (const run of await openRuns(chaos, chaos.random.int(1, 5))) {
+          await unlessEnded(async () => {
+            const order = await orderOf(chaos.world, run);
+            if (order !== null) await giveOrder(chaos.log, run.rowId, run.runId, order);
+          });
         }
-      } catch (error) {
-        // An operator whose Temporal is away does nothing; whether anything was done the touches say.
-        if (!isTemporalAway(error)) throw error;
-      }
+      });
       window.to = Date.now();
     },
   };
 }
 
-async function unlessEnded(order: Promise<unknown>): Promise<void> {
-  await order.catch((error: unknown) => {
+/** It may be gone before anything is ordered. */
+async function unlessEnded(act: () => Promise<void>): Promise<void> {
+  await act().catch((error: unknown) => {
     if (!(error instanceof WorkflowNotFoundError)) throw error;
+  });
+}
+
+/** An operator whose Temporal is away does nothing; whether anything was done the touches say. */
+async function unlessTemporalIsAway(act: () => Promise<void>): Promise<void> {
+  await act().catch((error: unknown) => {
+    if (!isTemporalAway(error)) throw error;
   });
 }
 
@@ -403,19 +428,9 @@ function isTemporalAway(error: unknown): boolean {
 }
 
 const operator: Fault[] = [
-  fromOutside('operator cancels', 1, async ({ world, log }, rowId) => {
-    log.touch(rowId, 'cancelled');
-    await world.temporal.workflow.getHandle(workflowId.process(rowId)).cancel();
-  }),
-  fromOutside('operator terminates', 1, async ({ world, log }, rowId) => {
-    log.touch(rowId, 'terminated');
-    await world.temporal.workflow.getHandle(workflowId.process(rowId)).terminate('chaos');
-  }),
-  fromOutside('operator resets', 1, async (chaos, rowId) => {
-    const { world, log } = chaos;
-    log.touch(rowId, 'reset');
-    await resetRun(world, rowId);
-  }),
+  fromOutside('operator cancels', 1, (world, run) => cancelling(handleOf(world, run))),
+  fromOutside('operator terminates', 1, (world, run) => terminating(handleOf(world, run))),
+  fromOutside('operator resets', 1, (world, run) => reset(world, run)),
   {
     name: 'published again',
     weight: 3,
@@ -433,24 +448,21 @@ const operator: Fault[] = [
   },
 ];
 
-/** To the point before its last workflow task that has ended, as the UI does it. */
-async function resetRun(world: World, rowId: string): Promise<void> {
-  const handle = world.temporal.workflow.getHandle(workflowId.process(rowId));
-  const [{ runId }, history] = await Promise.all([handle.describe(), handle.fetchHistory()]);
-  const completed = (history.events ?? []).filter((event) => Boolean(event.workflowTaskCompletedEventAttributes));
-  const last = completed.at(-1)?.eventId;
-  if (last === undefined || last === null) return;
-  try {
-    await world.temporal.workflowService.resetWorkflowExecution({
+function handleOf({ temporal }: World, { rowId, runId }: OpenRun): RunHandle {
+  return temporal.workflow.getHandle(workflowId.process(rowId), runId);
+}
+
+function reset(world: World, run: OpenRun): Promise<Order | null> {
+  const id = workflowId.process(run.rowId);
+  return resetting(handleOf(world, run), world.temporal.workflow.getHandle(id), (workflowTaskFinishEventId) =>
+    world.temporal.workflowService.resetWorkflowExecution({
       namespace: NAMES.namespace,
-      workflowExecution: { workflowId: handle.workflowId, runId },
+      workflowExecution: { workflowId: id, runId: run.runId },
       reason: 'chaos',
-      workflowTaskFinishEventId: last,
+      workflowTaskFinishEventId,
       requestId: crypto.randomUUID(),
-    });
-  } catch (error) {
-    if (!/cannot be reset|pending child|not.found/i.test(String(error))) throw error;
-  }
+    }),
+  );
 }
 
 /**
@@ -466,11 +478,11 @@ export async function letZombieWrite(chaos: Chaos, whenHeld: () => void | Promis
   const held = await heldRows(chaos, worker);
   await whenHeld();
   for (const rowId of held) {
-    log.touch(rowId, 'terminated');
-    await unlessEnded(world.temporal.workflow.getHandle(workflowId.process(rowId)).terminate('chaos: zombie')).catch(
-      (error: unknown) => {
-        if (!isTemporalAway(error)) throw error;
-      },
+    await unlessTemporalIsAway(() =>
+      unlessEnded(async () => {
+        const { runId } = await world.temporal.workflow.getHandle(workflowId.process(rowId)).describe();
+        await giveOrder(log, rowId, runId, terminating(handleOf(world, { rowId, runId })));
+      }),
     );
     const request = chaos.published().find((one) => one.rowId === rowId);
     if (request !== undefined) await chaos.publishAgain(request);

@@ -11,8 +11,19 @@ export interface FaultWindow {
   readonly wakes?: boolean;
   /** A message may be delivered once more for it. */
   readonly redelivers: boolean;
+  /** What bridges cannot reach: one that is started again and again may end for it. */
+  readonly outage?: 'temporal' | 'pubsub';
   /** Exit codes with which a bridge may answer it. */
   readonly exits?: readonly number[];
+}
+
+/** A message that was really published, each time anew. The emulator counts from 1 again when it was killed. */
+export interface Publication {
+  readonly messageId: string;
+  /** Of the planned message. */
+  readonly index: number;
+  /** Just before. */
+  readonly at: number;
 }
 
 /** What somebody outside did to one request. */
@@ -20,6 +31,8 @@ export interface Touch {
   readonly rowId: string;
   readonly what: 'cancelled' | 'terminated' | 'reset' | 'published again' | 'letter replayed';
   readonly at: number;
+  /** Of the run that an order was given to. */
+  readonly runId?: string;
 }
 
 export class Log {
@@ -32,7 +45,15 @@ export class Log {
     return window;
   }
 
-  touch(rowId: string, what: Touch['what']): void {
-    this.touches.push({ rowId, what, at: Date.now() });
+  touch(rowId: string, what: Touch['what'], runId?: string): Touch {
+    const touch: Touch = { rowId, what, at: Date.now(), ...(runId === undefined ? {} : { runId }) };
+    this.touches.push(touch);
+    return touch;
+  }
+
+  /** It has done nothing. */
+  undo(touch: Touch): void {
+    const index = this.touches.indexOf(touch);
+    if (index !== -1) this.touches.splice(index, 1);
   }
 }

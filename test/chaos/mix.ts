@@ -1,6 +1,7 @@
 /** What is published: a seeded mix of requests, each with the ends that it may come to and what its provider answers. */
 import { rowIdOf } from '../../src/contract/message.ts';
 import type { DeadLetterReason } from '../../src/contract/failure.ts';
+import { OPEN_STATUSES } from '../../src/contract/status.ts';
 import { grouped } from './grouped.ts';
 import type { Random } from './random.ts';
 
@@ -25,6 +26,8 @@ export interface Ends {
   readonly retryCount: number | null;
   /** The reason that each of its messages must have a letter for; null = none may have one. */
   readonly letter: DeadLetterReason | null;
+  /** In place of that: by content, the reasons of which its letter must have one; of a content that is not here, none. */
+  readonly letters?: Readonly<Record<string, readonly DeadLetterReason[]>>;
 }
 
 export interface PlannedRequest {
@@ -39,6 +42,18 @@ export interface PlannedRequest {
   /** The provider makes a video in a stage of its own, in so many looks. */
   readonly videoLooks: number;
   readonly ends: Ends;
+  /** It may end like this as well: which comes first decides. */
+  readonly orEnds?: Ends;
+}
+
+export function endsOf({ ends, orEnds }: PlannedRequest): readonly Ends[] {
+  return orEnds === undefined ? [ends] : [ends, orEnds];
+}
+
+/** For which a message may have a letter; none = it may have none. */
+export function reasonsFor({ letter, letters }: Ends, { content }: PlannedMessage): readonly DeadLetterReason[] {
+  if (letters !== undefined) return letters[content] ?? [];
+  return letter === null ? [] : [letter];
 }
 
 export interface Plan {
@@ -60,6 +75,11 @@ interface Draft {
   readonly script?: readonly ProviderStep[];
   readonly videoLooks?: number;
   readonly ends: Ends;
+  readonly orEnds?: Ends;
+  /** Its messages are published one beside the other. */
+  readonly near?: true;
+  /** Another request that is published beside it. */
+  readonly beside?: Draft;
 }
 
 const COMPLETED: Ends = { statuses: ['completed'], retryCount: 0, letter: null };
@@ -284,6 +304,63 @@ export const KINDS: readonly Kind[] = [
     },
   },
   {
+    name: "another student's message beside the right one",
+    weight: 15,
+    make: (random, id) => {
+      const requestId = random.uuid();
+      const topic = `Question of ${id}`;
+      const of = (student: string): Buffer =>
+        json({
+          request_id: requestId,
+          correlation_id: id,
+          student_id: student,
+          student_query: topic,
+          requested_modalities: ['text'],
+        });
+      const right = { body: of(`student-${id}`), content: 'right' };
+      const wrong = { body: of(`another-${id}`), content: 'wrong' };
+      return {
+        bodies: random.chance(0.5) ? [right, wrong] : [wrong, right],
+        near: true,
+        rowId: requestId,
+        correlationId: id,
+        apiRow: { topic, gradeLevel: null },
+        script: [ok(random)],
+        // The row refuses it, or the right one's run holds the row's id and has other content.
+        ends: { ...COMPLETED, letters: { wrong: ['student_mismatch', 'conflicting_duplicate'] } },
+      };
+    },
+  },
+  {
+    name: 'a correlation_id that another request may take first',
+    weight: 10,
+    make: (random, id) => {
+      const requestId = random.uuid();
+      const topic = `Question of ${id}`;
+      const taken = `${id}-taken`;
+      const body = json({
+        request_id: requestId,
+        correlation_id: taken,
+        student_id: `student-${id}`,
+        student_query: topic,
+        requested_modalities: ['text'],
+      });
+      return {
+        bodies: [{ body, content: 'a' }],
+        near: true,
+        rowId: requestId,
+        correlationId: id,
+        apiRow: { topic, gradeLevel: null },
+        script: [ok(random)],
+        // It comes first: the row keeps the correlation_id that the API has given it, so that the other may have its own.
+        ends: COMPLETED,
+        // The other has a row of that correlation_id: refused, and this row is left as it is.
+        orEnds: { statuses: OPEN_STATUSES, retryCount: null, letter: 'correlation_id_taken' },
+        beside: { ...single(random, taken), script: [ok(random)], ends: COMPLETED },
+      };
+    },
+  },
+  {
     name: 'too large',
     weight: 2,
     make: (_, id) => ({
@@ -305,15 +382,18 @@ export function makePlan(count: number, random: Random, run: string): Plan {
   for (let number = 1; made < count; number += 1) {
     const kind = random.weighted(KINDS);
     const draft = kind.make(random, `${run}-${String(number)}`);
-    if (draft.bodies.length > count - made) continue;
-    drafts.push({ draft, kind: kind.name, place: made });
-    made += draft.bodies.length;
+    const both = draft.beside === undefined ? [draft] : [draft, draft.beside];
+    if (both.reduce((sum, { bodies }) => sum + bodies.length, 0) > count - made) continue;
+    for (const one of random.chance(0.5) ? both : both.reverse()) {
+      drafts.push({ draft: one, kind: kind.name, place: made });
+      made += one.bodies.length;
+    }
   }
   const placed = drafts.flatMap(({ draft, place }, request) =>
     draft.bodies.map((one, copy) => ({
       ...one,
       request,
-      order: place + (copy === 0 ? 0 : random.int(0, SPREAD)),
+      order: place + (copy === 0 || draft.near === true ? 0 : random.int(0, SPREAD)),
     })),
   );
   // Stable: equal places keep their order.
@@ -328,6 +408,7 @@ export function makePlan(count: number, random: Random, run: string): Plan {
     script: draft.script ?? [],
     videoLooks: draft.videoLooks ?? 0,
     ends: draft.ends,
+    ...(draft.orEnds === undefined ? {} : { orEnds: draft.orEnds }),
   }));
   const messages = requests
     .flatMap((request) => request.messages.map((message) => ({ message, request })))

@@ -1,13 +1,14 @@
 /** One run: publish, break, mend, wait until all is quiet, and compare. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message, Subscription } from '@google-cloud/pubsub';
-import { WorkflowNotFoundError } from '@temporalio/client';
+import { WorkflowNotFoundError, type WorkflowExecutionDescription } from '@temporalio/client';
 import { workflowId } from '../../src/contract/names.ts';
 import { keepEvidence } from './evidence.ts';
 import {
   deliveries,
   eventFacts,
   lateWrites,
+  leftLetters,
   openWorkflows,
   rowFacts,
   unackedMessages,
@@ -17,9 +18,9 @@ import {
 } from './facts.ts';
 import type { Chaos, Fault } from './faults.ts';
 import { grouped } from './grouped.ts';
-import { Log } from './history.ts';
+import { Log, type Publication, type Touch } from './history.ts';
 import { compare, type Violation } from './ledger.ts';
-import type { Plan, PlannedRequest } from './mix.ts';
+import { endsOf, reasonsFor, type Ends, type Plan, type PlannedMessage, type PlannedRequest } from './mix.ts';
 import { seeded, type Random } from './random.ts';
 import { startWorld, type World, type WorldOptions } from './world.ts';
 
@@ -110,8 +111,9 @@ class Run {
   readonly #startedAt: number;
   readonly #log = new Log();
   readonly #letters: LetterFact[] = [];
-  /** Message id -> index. */
-  readonly #published = new Map<string, number>();
+  /** Letters that came, each once: Pub/Sub may hand the same one to us twice. */
+  readonly #taken = new Set<string>();
+  readonly #published: Publication[] = [];
   readonly #publishedRequests: PlannedRequest[] = [];
   readonly #healing = new AbortController();
   readonly #remedied = new Set<object>();
@@ -158,7 +160,8 @@ class Run {
     await this.#until((left) => left === 0);
     await Promise.all(workers.map((worker) => worker.stop()));
     await this.#letterStream?.close();
-    return this.#conclude(recoverySeconds);
+    const lettersLeft = await this.#takeLeftLetters();
+    return this.#conclude(recoverySeconds, lettersLeft);
   }
 
   #openLetters(): void {
@@ -180,8 +183,9 @@ class Run {
 
   async #publish(index: number, body: Buffer): Promise<void> {
     const topic = this.#world.pubsub.topic(this.#world.names.topic);
-    const id = await topic.publishMessage({ data: body, attributes: { chaos_index: String(index) } });
-    this.#published.set(id, index);
+    const at = Date.now();
+    const messageId = await topic.publishMessage({ data: body, attributes: { chaos_index: String(index) } });
+    this.#published.push({ messageId, index, at });
   }
 
   async #publishAll(): Promise<void> {
@@ -196,22 +200,21 @@ class Run {
       if ((at / 50) % 20 === 19) this.#options.say(`${this.#since()} ${String(at + batch.length)} published`);
       await this.#until((left) => left <= openLimit);
     }
-    this.#options.say(`${this.#since()} published ${String(this.#published.size)} messages`);
+    this.#options.say(`${this.#since()} published ${String(this.#published.length)} messages`);
   }
 
-  async #publishAgain(request: PlannedRequest, content?: string): Promise<void> {
-    const message = request.messages.find((one) => content === undefined || one.content === content);
+  async #publishAgain(request: PlannedRequest, message = request.messages[0]): Promise<void> {
     if (message === undefined || request.rowId === null) return;
     this.#log.touch(request.rowId, 'published again');
     await this.#publish(message.index, message.body);
   }
 
   #takeLetter(message: Message): void {
-    const { attributes, data } = message;
-    const index = attributes['chaos_index'] === undefined ? null : Number(attributes['chaos_index']);
-    const reason = attributes['dlq_reason'] ?? 'native';
-    this.#letters.push({ index, reason, dlqId: attributes['dlq_id'] ?? message.id, body: data, at: Date.now() });
     message.ack();
+    const { id, attributes, data, publishTime } = message;
+    const letter = this.#noteLetter(`${id} ${publishTime.toISOString()}`, id, attributes, data);
+    if (letter === null) return;
+    const { index, reason } = letter;
     if (index === null || !REPLAYED.includes(reason) || index % 10 >= 4) return;
     const request = this.#plan.requests.find(({ messages }) => messages.some((one) => one.index === index));
     if (request === undefined || request.rowId === null) return;
@@ -220,6 +223,33 @@ class Run {
     this.#world.provider.heal(request.rowId);
     this.#log.touch(request.rowId, 'letter replayed');
     this.#lettersTaken = Promise.all([this.#lettersTaken, this.#publish(index, data)]);
+  }
+
+  /** Null = it was here before. */
+  #noteLetter(key: string, id: string, attributes: Readonly<Record<string, string>>, body: Buffer): LetterFact | null {
+    if (this.#taken.has(key)) return null;
+    this.#taken.add(key);
+    const letter = {
+      index: attributes['chaos_index'] === undefined ? null : Number(attributes['chaos_index']),
+      about: attributes['dlq_message_id'] ?? null,
+      reason: attributes['dlq_reason'] ?? 'native',
+      dlqId: attributes['dlq_id'] ?? id,
+      body,
+      at: Date.now(),
+    };
+    this.#letters.push(letter);
+    return letter;
+  }
+
+  /** How many there were that nobody had taken. */
+  async #takeLeftLetters(): Promise<number> {
+    const left = await leftLetters(this.#world);
+    return left.filter(({ messageId, publishTime, attributes, data }) => {
+      const published = new Date(Number(publishTime?.seconds) * 1_000 + Number(publishTime?.nanos) / 1e6);
+      const id = messageId ?? '';
+      const body = typeof data === 'string' ? Buffer.from(data, 'base64') : Buffer.from(data ?? []);
+      return this.#noteLetter(`${id} ${published.toISOString()}`, id, attributes ?? {}, body) !== null;
+    }).length;
   }
 
   #chaos(random: Random): Chaos {
@@ -274,7 +304,7 @@ class Run {
       await this.#remedyTerminated();
       const left = await this.#left();
       if (enough(left.length) || this.#gaveUp) return;
-      const state = `${String(this.#published.size)} ${left.map(({ correlationId }) => correlationId).join()}`;
+      const state = `${String(this.#published.length)} ${left.map(({ correlationId }) => correlationId).join()}`;
       if (state !== seen) {
         seen = state;
         changedAt = Date.now();
@@ -299,50 +329,74 @@ class Run {
     const replayed = new Set(
       this.#log.touches.flatMap(({ rowId, what }) => (what === 'letter replayed' ? [rowId] : [])),
     );
-    return this.#publishedRequests.filter(({ rowId, ends, messages }) => {
+    const published = new Set(this.#published.map(({ index }) => index));
+    const isLeft = ({ rowId, messages }: PlannedRequest, ends: Ends): boolean => {
       const row = rowId === null ? undefined : ended.get(rowId);
-      if (ends.statuses.length > 0 && row === undefined) return true;
+      if (ends.statuses.some((status) => TERMINAL.includes(status)) && row === undefined) return true;
       if (rowId !== null && replayed.has(rowId) && row?.['status'] === 'failed') return true;
+      if (ends.letters !== undefined) {
+        return messages.some(
+          (one) => reasonsFor(ends, one).length > 0 && published.has(one.index) && !lettered.has(one.index),
+        );
+      }
       if (ends.letter === null || row?.['status'] === 'cancelled') return false;
       if (ends.letter === 'conflicting_duplicate') {
-        const published = new Set(this.#published.values());
         return (
           messages.every(({ index }) => published.has(index)) && !messages.some(({ index }) => lettered.has(index))
         );
       }
       return !messages.every(({ index }) => lettered.has(index));
-    });
+    };
+    return this.#publishedRequests.filter((request) => endsOf(request).every((ends) => isLeft(request, ends)));
   }
 
   /** What the documentation tells an operator to do: a terminated run runs no code, so its message is published again. */
   async #remedyTerminated(): Promise<void> {
-    for (const touch of this.#log.touches) {
+    for (const touch of [...this.#log.touches]) {
       if (touch.what !== 'terminated' || this.#remedied.has(touch)) continue;
-      const request = this.#plan.requests.find(({ rowId }) => rowId === touch.rowId);
-      if (request === undefined) continue;
-      const state = await this.#world.temporal.workflow
-        .getHandle(workflowId.process(touch.rowId))
-        .describe()
-        .catch((error: unknown) => (error instanceof WorkflowNotFoundError ? null : undefined));
+      const run = await this.#described(touch.rowId, touch.runId);
       // Temporal is away; or the order is under way still.
-      if (state === undefined) return;
-      if (state?.status.name === 'RUNNING' && Date.now() - touch.at < 10_000) continue;
+      if (run === undefined) return;
+      if (run?.status.name === 'RUNNING' && Date.now() - touch.at < 10_000) continue;
       this.#remedied.add(touch);
-      if (state?.status.name !== 'TERMINATED') continue;
-      const [row] = await this.#world.query(
-        'select status::text as status, owner_token, topic from content_requests where id = $1',
-        [touch.rowId],
-      );
-      // It had ended before; or an earlier run had failed, and this one was to try again.
-      const own = row?.['owner_token'] === state.raw.workflowExecutionInfo?.firstRunId;
-      const ended = TERMINAL.includes(String(row?.['status']));
-      if (ended && (own || row?.['status'] !== 'failed')) continue;
-      const content = request.messages.find(({ body }) => body.includes(JSON.stringify(row?.['topic'] ?? '')))?.content;
-      await this.#publishAgain(request, content);
+      if (run?.status.name === 'TERMINATED') await this.#remedy(touch, run);
     }
   }
 
-  async #conclude(recoverySeconds: number): Promise<Outcome> {
+  async #remedy({ rowId }: Touch, run: WorkflowExecutionDescription): Promise<void> {
+    const published = this.#published.find(({ messageId }) => messageId === run.memo?.['messageId']);
+    const request = this.#plan.requests.find((one) => one.rowId === rowId);
+    const message = request?.messages.find(({ index }) => index === published?.index);
+    if (request === undefined || message === undefined) return;
+    // Somebody was quicker; or it was a reset, which goes on.
+    const current = await this.#described(rowId);
+    const isAnother = current && current.runId !== run.runId;
+    if (isAnother && current.memo?.['contentHash'] === run.memo?.['contentHash']) return;
+    const [row] = await this.#world.query(
+      'select status::text as status, owner_token, topic from content_requests where id = $1',
+      [rowId],
+    );
+    // It had ended before; or an earlier run had failed, and this one was to try again.
+    const own = row?.['owner_token'] === run.raw.workflowExecutionInfo?.firstRunId;
+    const ended = TERMINAL.includes(String(row?.['status']));
+    if (ended && (own || row?.['status'] !== 'failed') && !this.#owesLetter(request, message, row?.['topic'])) return;
+    await this.#publishAgain(request, message);
+  }
+
+  /** A message that the row refuses, whatever becomes of the row. */
+  #owesLetter({ ends }: PlannedRequest, message: PlannedMessage, topic: unknown): boolean {
+    if (this.#letters.some(({ index }) => index === message.index)) return false;
+    if (ends.letters !== undefined) return reasonsFor(ends, message).length > 0;
+    return ends.letter === 'conflicting_duplicate' && !message.body.includes(JSON.stringify(topic));
+  }
+
+  /** Null = there is no such run; undefined = Temporal is away. */
+  async #described(rowId: string, runId?: string): Promise<WorkflowExecutionDescription | null | undefined> {
+    const handle = this.#world.temporal.workflow.getHandle(workflowId.process(rowId), runId);
+    return handle.describe().catch((error: unknown) => (error instanceof WorkflowNotFoundError ? null : undefined));
+  }
+
+  async #conclude(recoverySeconds: number, lettersLeft: number): Promise<Outcome> {
     const world = this.#world;
     const everybody = [...world.bridges, ...world.workers, world.drain];
     const facts: Facts = {
@@ -352,7 +406,7 @@ class Run {
       letters: this.#letters,
       openWorkflows: await openWorkflows(world),
       unacked: await unackedMessages(world),
-      lettersLeft: 0,
+      lettersLeft,
       deliveries: await deliveries([...world.bridges, world.drain].map(({ logFile }) => logFile)),
       calls: world.provider.calls,
       exits: everybody.flatMap(({ exits }) => exits),
@@ -384,7 +438,7 @@ class Run {
       rows: countBy([...facts.rows.values()], (row: RowFact) => row.status),
       letters: ids.size,
       letterCopies: this.#letters.length - ids.size,
-      mostDeliveries: Math.max(0, ...facts.deliveries.values()),
+      mostDeliveries: Math.max(0, ...[...facts.deliveries.values()].map(({ times }) => times)),
       paidAgain: [...paid.values()].reduce((sum, calls) => sum + calls.length - 1, 0),
       recoverySeconds,
       seconds: Math.round((Date.now() - this.#startedAt) / 1_000),

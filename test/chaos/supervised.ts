@@ -14,6 +14,8 @@ export interface Exit {
   readonly at: number;
   /** Who ended it: a fault of ours, or it itself. */
   readonly ordered: boolean;
+  /** A bridge that is meant to run on, and not to drain. */
+  readonly follows: boolean;
 }
 
 export interface Command {
@@ -129,7 +131,14 @@ export class Supervised {
     process.removeListener('exit', dieWithUs);
     clearInterval(sampling);
     this.#child = null;
-    this.exits.push({ role: this.role, name: this.name, how, at: Date.now(), ordered: this.#ordered });
+    this.exits.push({
+      role: this.role,
+      name: this.name,
+      how,
+      at: Date.now(),
+      ordered: this.#ordered,
+      follows: args.includes('--follow'),
+    });
   }
 
   #sample(): void {

@@ -29,7 +29,7 @@ async function killWhileTemporalIsAway({ world, log }: Chaos, publish: () => Pro
     return counts.reduce((sum, count) => sum + count, 0);
   };
   await waitFor('the bridges poll', async () => (await said('"bridge polls"')) >= 2, 60_000);
-  const window = log.begin({ name: 'Temporal silent, bridges kill -9', redelivers: true });
+  const window = log.begin({ name: 'Temporal silent, bridges kill -9', redelivers: true, outage: 'temporal' });
   world.gates.bridgesToTemporal.stall();
   await publish();
   await waitFor('they have pulled', async () => (await said('"message pulled"')) >= 30, 60_000);
