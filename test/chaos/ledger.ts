@@ -179,8 +179,11 @@ function checkRow({ request, row, touches, events, calls, told }: Case, ends: En
 
   const failing = calls.filter(({ status }) => isCounted(status));
   const inVain = `the provider failed ${String(failing.length)} times`;
+  // An attempt that infrastructure has broken off ten times counts (MAX_INFRASTRUCTURE_TRIES); the last of them was a
+  // worker that was lost in its call.
+  const brokenOff = calls.some((call) => call.status === null && wasHit(call, told.faults)) ? 1 : 0;
   // A frozen worker's failure is nobody's: counted or not, it has no say.
-  if (row.retryCount > failing.length) find('wrong end', `retry_count is ${String(row.retryCount)}, and ${inVain}`);
+  if (row.retryCount > failing.length + brokenOff) find('wrong end', `retry_count is ${String(row.retryCount)}, and ${inVain}`);
   const oneRun = ownersOf(events).length <= 1 && !was('cancelled') && !was('terminated') && !was('reset');
   if (ends.retryCount === null || !oneRun) return;
   const unexplained = failing.filter((call) => !wasHit(call, told.faults)).length;

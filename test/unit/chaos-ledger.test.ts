@@ -246,6 +246,17 @@ const BROKEN: readonly [what: string, line: Line, facts: Facts, more?: Partial<T
   ['one that was cancelled by nobody', 'wrong end', withRow(GOOD, { status: 'cancelled' })],
   ['a letter that was sent again and failed in silence', 'wrong end', SOUND, touched(FAILS, 'letter replayed')],
   ['infrastructure that was counted', 'wrong end', withRow(GOOD, { retryCount: 1 })],
+  [
+    'infrastructure that was counted twice',
+    'wrong end',
+    { ...withRow(GOOD, { retryCount: 2 }), calls: [...SOUND.calls, call(GOOD, 500, null)] },
+    fault({ workers: [1], from: 400, to: 700 }),
+  ],
+  [
+    'a call without an answer that was counted, and no fault hit it',
+    'wrong end',
+    { ...withRow(GOOD, { retryCount: 1 }), calls: [...SOUND.calls, call(GOOD, 500, null)] },
+  ],
   ['a failure that was not counted', 'wrong end', withRow(FAILS, { retryCount: 0 })],
   ['one try too many', 'wrong end', calls(call(FAILS, 5_000, 422))],
   [
@@ -472,6 +483,11 @@ describe('truth ledger', () => {
   };
   const EXCUSED: readonly [what: string, facts: Facts, more: Partial<Told>][] = [
     ['a worker that was killed during its call', again, fault({ workers: [1] })],
+    [
+      'the attempt that infrastructure broke off ten times, at last in a call',
+      { ...withRow(GOOD, { retryCount: 1 }), calls: [...SOUND.calls, call(GOOD, 500, null)] },
+      fault({ workers: [1], from: 400, to: 700 }),
+    ],
     ['an operator who reset the run', again, touched(GOOD, 'reset')],
     ['cancelled by an operator', withRow(GOOD, { status: 'cancelled' }), touched(GOOD, 'cancelled')],
     [
