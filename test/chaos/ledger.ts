@@ -183,7 +183,8 @@ function checkRow({ request, row, touches, events, calls, told }: Case, ends: En
   // worker that was lost in its call.
   const brokenOff = calls.some((call) => call.status === null && wasHit(call, told.faults)) ? 1 : 0;
   // A frozen worker's failure is nobody's: counted or not, it has no say.
-  if (row.retryCount > failing.length + brokenOff) find('wrong end', `retry_count is ${String(row.retryCount)}, and ${inVain}`);
+  if (row.retryCount > failing.length + brokenOff)
+    find('wrong end', `retry_count is ${String(row.retryCount)}, and ${inVain}`);
   const oneRun = ownersOf(events).length <= 1 && !was('cancelled') && !was('terminated') && !was('reset');
   if (ends.retryCount === null || !oneRun) return;
   const unexplained = failing.filter((call) => !wasHit(call, told.faults)).length;
