@@ -15,9 +15,15 @@ export interface PubsubConnection {
   close(): Promise<void>;
 }
 
+/**
+ * As Temporal's clients have it. Without it a connection that is half-open (a failover of the network) is used until TCP
+ * gives up, some 15 minutes: every call ended at its own deadline, and the next one took the same way.
+ */
+const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 15_000 } as const;
+
 export async function connectPubsub(
   config: BridgeConfig,
-  pubsub = new PubSub({ projectId: config.project }),
+  pubsub = new PubSub({ projectId: config.project, ...KEEPALIVE }),
 ): Promise<PubsubConnection> {
   // Knows of PUBSUB_EMULATOR_HOST, which the v1 clients by themselves do not.
   // The cast: its optional fields are declared without `undefined` on one side and with it on the other.

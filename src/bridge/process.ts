@@ -82,7 +82,12 @@ async function work(
       );
       return result.detail === null ? EXIT_CODE[result.reason] : refuse(result.reason, result.detail);
     }
-    const { bridge, ended: end } = await startBridge(session, config, follow, who, log);
+    const started = await startBridge(session, config, { follow, identity: who, limitMs }, log, signals.first);
+    if (started.kind === 'misconfigured') return refuse('configuration', problemsMessage([started.problem]));
+    if (started.kind === 'outage') {
+      return ended(log, signals.first.aborted ? 'signal' : 'temporal_unavailable', started.error);
+    }
+    const { bridge, ended: end } = started;
     running.bridge = bridge;
     const { namespace } = config.temporal;
     log.info(

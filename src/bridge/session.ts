@@ -5,7 +5,7 @@ import { connectPubsub, connectTemporal, type PubsubConnection, type TemporalCon
 import { systemClock, within } from './clock.ts';
 import { createBridgeActivities, createLetterPublisher } from './dead-letter.ts';
 import { letterBacklog, startDeadLetterWorker, type DeadLetterWorker } from './dead-letter-worker.ts';
-import { classifyPubsub, describeError } from './grpc.ts';
+import { classifyPubsub, describeError, type Trouble } from './grpc.ts';
 import { LetterWatch } from './letter-watch.ts';
 import { checkPubsub } from './preflight-pubsub.ts';
 import { checkTemporal } from './preflight-temporal.ts';
@@ -14,6 +14,7 @@ import { Bridge } from './run.ts';
 import { createStarter, type Starter } from './start.ts';
 import type { RunPlace } from './start-options.ts';
 import { countLetter, newCounters, type Summary } from './summary.ts';
+import { untilTemporalAnswers } from './temporal-answers.ts';
 
 export interface Session {
   readonly pubsub: PubsubConnection;
@@ -86,19 +87,19 @@ function placeOf(config: BridgeConfig): RunPlace {
   return { taskQueue: config.temporal.taskQueue, logsProject: config.emulator ? null : config.project };
 }
 
-export interface RunningBridge {
-  readonly bridge: Bridge;
-  readonly ended: Promise<Summary>;
-}
+export type Started =
+  | { readonly kind: 'running'; readonly bridge: Bridge; readonly ended: Promise<Summary> }
+  /** Temporal was there in the preflight, and is not now. */
+  | Trouble;
 
 /** Runs the loop beside the letters' worker; both have ended when `ended` resolves. */
 export async function startBridge(
   session: Session,
   config: BridgeConfig,
-  follow: boolean,
-  identity: string,
+  { follow, identity, limitMs }: { readonly follow: boolean; readonly identity: string; readonly limitMs: number },
   log: Logger,
-): Promise<RunningBridge> {
+  signal: AbortSignal,
+): Promise<Started> {
   const { pubsub, temporal, starter } = session;
   const counters = newCounters();
   const letters = new LetterWatch(systemClock);
@@ -109,13 +110,14 @@ export async function startBridge(
     systemClock,
   );
   const activities = createBridgeActivities(publisher, letters, (reason) => countLetter(counters, reason), log);
-  const worker = await startDeadLetterWorker(
-    temporal.connection,
-    config.temporal.namespace,
-    activities,
-    identity,
-    systemClock,
+  const { namespace } = config.temporal;
+  const made = await untilTemporalAnswers(
+    () => startDeadLetterWorker(temporal.connection, namespace, activities, identity, systemClock),
+    { namespace, limitMs, clock: systemClock, log },
+    signal,
   );
+  if (made.kind !== 'done') return made;
+  const worker = made.value;
   const bridge = new Bridge({
     config,
     follow,
@@ -132,7 +134,7 @@ export async function startBridge(
   worker.ended.catch((error: unknown) => {
     bridge.stop('unexpected', `the letters' worker failed: ${describeError(error)}`);
   });
-  return { bridge, ended: runBoth(bridge, worker, log) };
+  return { kind: 'running', bridge, ended: runBoth(bridge, worker, log) };
 }
 
 async function runBoth(bridge: Bridge, worker: DeadLetterWorker, log: Logger): Promise<Summary> {

@@ -143,6 +143,16 @@ describe('what stops the bridge', () => {
       assert.deepEqual([code, summary.exitReason], [4, 'pubsub_unavailable']);
     });
 
+    it('half-open: the connection is given up within 45 s, and the bridge goes on with another', async () => {
+      const bridge = await polling(['--follow'], { PUBSUB_EMULATOR_HOST: pubsub.address });
+      pubsub.strand();
+      await d.publish(requestFields('half-open'));
+      // Keepalive: asked after 30 s, and given 15.
+      const end = await waitFor('its run ends', () => endOfRun(d, rowIdOf('half-open')).catch(() => null), 90_000);
+      assert.equal(end.status, 'COMPLETED');
+      assert.equal(await bridge.stop(), 0);
+    }).timeout(120_000);
+
     it('later: a dead endpoint is never an empty queue, exit 4', async () => {
       const bridge = await polling([], { ...IMPATIENT, PUBSUB_EMULATOR_HOST: pubsub.address });
       pubsub.down();

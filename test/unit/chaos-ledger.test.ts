@@ -325,8 +325,8 @@ const BROKEN: readonly [what: string, line: Line, facts: Facts, more?: Partial<T
   [
     'one that was bought again long after a fault',
     'paid twice',
-    calls(call(GOOD, 9_000)),
-    fault({ workers: [1], from: 8_000, to: 8_500 }),
+    calls(call(GOOD, 19_000)),
+    fault({ workers: [1], from: 18_000, to: 18_500 }),
   ],
   ['a letter of a healthy request', 'undue letter', lettersBut(0, letter(0, 'generation_failed', body('good')))],
   ['a wrong reason', 'undue letter', lettersBut(1, letter(1, 'attempts_exhausted', body('fails')))],
