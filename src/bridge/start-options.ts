@@ -25,9 +25,18 @@ export interface RunPlace {
   readonly logsProject: string | null;
 }
 
-export function processOptions(input: ProcessInput, place: RunPlace): RunOptions<ProcessInput> {
+/** @param which `first` is refused where there is, or was, another run of this row; `next` only beside one that has not failed. */
+export function processOptions(
+  input: ProcessInput,
+  place: RunPlace,
+  which: 'first' | 'next',
+): RunOptions<ProcessInput> {
   const { request, source } = input;
-  const memo: ProcessMemo = { contentHash: input.contentHash, messageId: source.messageId };
+  const memo: ProcessMemo = {
+    contentHash: input.contentHash,
+    messageId: source.messageId,
+    ...(which === 'first' ? { first: true } : {}),
+  };
   const attributes: SearchAttributePair[] = [{ key: KEY.correlationId, value: request.correlationId }];
   if (request.organizationId !== null) attributes.push({ key: KEY.organizationId, value: request.organizationId });
   if (request.environment !== null) attributes.push({ key: KEY.environment, value: request.environment });
@@ -35,7 +44,7 @@ export function processOptions(input: ProcessInput, place: RunPlace): RunOptions
     workflowId: workflowId.process(request.rowId),
     taskQueue: place.taskQueue,
     // A run that failed may be followed by another; a running or completed one is a duplicate, told by its memo.
-    workflowIdReusePolicy: 'ALLOW_DUPLICATE_FAILED_ONLY',
+    workflowIdReusePolicy: which === 'first' ? 'REJECT_DUPLICATE' : 'ALLOW_DUPLICATE_FAILED_ONLY',
     workflowIdConflictPolicy: 'FAIL',
     args: [input],
     memo: { ...memo },

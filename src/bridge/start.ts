@@ -43,10 +43,15 @@ type Existing =
       readonly kind: 'holds';
       readonly runId: string;
       readonly status: WorkflowExecutionStatusName;
-      readonly undecided: boolean;
+      readonly phase: Phase;
       readonly contentHash: unknown;
       readonly messageId: unknown;
+      /** See ProcessMemo. */
+      readonly first: boolean;
     };
+
+/** What a run is at: taking the row, working on it, about to end; or it has ended. */
+type Phase = 'recording' | 'working' | 'ending' | 'ended';
 
 type Described = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['describe']>>['raw'];
 
@@ -56,17 +61,27 @@ type Described = Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>[
  * row is failed. A message that was acked as a duplicate of such a run, or dead-lettered as its conflict, was lost or
  * wronged with it. Read off what is pending, which costs no billed action.
  */
-function isUndecided(raw: Described): boolean {
+function phaseOf(raw: Described, historyLength: number): Phase {
   const pending = (raw.pendingActivities ?? []).map(({ activityType }) => activityType?.name);
-  if (pending.some((name) => name === ACTIVITY.record || name === ACTIVITY.fail)) return true;
-  if ((raw.pendingChildren ?? []).length > 0) return true;
-  // Its next step is not known yet: it has just been started, or an activity or timer has just ended.
-  return pending.length === 0 && Boolean(raw.pendingWorkflowTask);
+  if (pending.includes(ACTIVITY.record)) return 'recording';
+  if (pending.includes(ACTIVITY.fail) || (raw.pendingChildren ?? []).length > 0) return 'ending';
+  if (pending.length > 0 || !raw.pendingWorkflowTask) return 'working';
+  // Its next step is not known: it has just been started, or an activity or timer has just ended, maybe its last.
+  return historyLength < LETTER_EVENTS ? 'recording' : 'ending';
 }
 
-function speaksFor(existing: Extract<Existing, { kind: 'holds' }>, messageId: string): boolean {
+/**
+ * The earliest event of a letter: start (1), first workflow task (2 to 4), recordRequest (5 to 7), second workflow task
+ * (8 to 10), child. Whatever else a history holds comes on top.
+ */
+const LETTER_EVENTS = 11;
+
+function speaksFor(existing: Extract<Existing, { kind: 'holds' }>, messageId: string, contentHash: string): boolean {
   // Whatever the run ends with, it is the end of its own message.
-  return !existing.undecided || existing.messageId === messageId;
+  if (existing.phase === 'working' || existing.phase === 'ended' || existing.messageId === messageId) return true;
+  // The first run of a row redelivers nothing late, so that it cannot end in silence; what it is refused for, the same
+  // content would be refused for. Most duplicates are of this kind: none waits for a worker that lags behind.
+  return existing.phase === 'recording' && existing.first && existing.contentHash === contentHash;
 }
 
 export function createStarter(client: Client, place: RunPlace, deadlineMs: number, clock: Clock): Starter {
@@ -95,9 +110,10 @@ export function createStarter(client: Client, place: RunPlace, deadlineMs: numbe
         kind: 'holds',
         runId: run.runId,
         status: run.status.name,
-        undecided: run.status.name === 'RUNNING' && isUndecided(run.raw),
+        phase: run.status.name === 'RUNNING' ? phaseOf(run.raw, run.historyLength) : 'ended',
         contentHash: run.memo?.['contentHash'],
         messageId: run.memo?.['messageId'],
+        first: run.memo?.['first'] === true,
       };
     } catch (error) {
       // Retention took it since the start was refused, or an operator deleted it.
@@ -108,22 +124,25 @@ export function createStarter(client: Client, place: RunPlace, deadlineMs: numbe
 
   return {
     async start(input) {
-      const options = processOptions(input, place);
+      const first = processOptions(input, place, 'first');
+      const next = processOptions(input, place, 'next');
       try {
         for (let round = 1; round <= MAX_ROUNDS; round += 1) {
-          const runId = await tryStart(WORKFLOW.process, options);
+          // A start that is refused is not billed.
+          const runId = (await tryStart(WORKFLOW.process, first)) ?? (await tryStart(WORKFLOW.process, next));
           if (runId !== null) return { kind: 'started', runId };
-          const existing = await describe(options.workflowId);
+          const existing = await describe(first.workflowId);
           if (existing.kind === 'none') continue;
           const { runId: holder, status } = existing;
-          if (!speaksFor(existing, input.source.messageId)) return { kind: 'undecided', runId: holder };
+          if (!speaksFor(existing, input.source.messageId, input.contentHash))
+            return { kind: 'undecided', runId: holder };
           if (existing.contentHash !== input.contentHash) {
-            const detail = `run ${holder} of ${options.workflowId} is ${status} with other content`;
+            const detail = `run ${holder} of ${first.workflowId} is ${status} with other content`;
             return { kind: 'conflict', runId: holder, detail };
           }
           return { kind: 'duplicate', runId: holder };
         }
-        return { kind: 'outage', error: `${options.workflowId} is taken and free in turns` };
+        return { kind: 'outage', error: `${first.workflowId} is taken and free in turns` };
       } catch (error) {
         return classifyTemporal(error, namespace);
       }
@@ -142,7 +161,7 @@ export function createStarter(client: Client, place: RunPlace, deadlineMs: numbe
       try {
         const existing = await describe(workflowId.process(rowId));
         if (existing.kind === 'none') return { kind: 'new' };
-        if (!speaksFor(existing, messageId)) return { kind: 'undecided' };
+        if (!speaksFor(existing, messageId, contentHash)) return { kind: 'undecided' };
         return { kind: existing.contentHash === contentHash ? 'duplicate' : 'conflict' };
       } catch (error) {
         return classifyTemporal(error, namespace);

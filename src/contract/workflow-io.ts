@@ -21,6 +21,8 @@ export interface ProcessInput {
 export interface ProcessMemo {
   readonly contentHash: string;
   readonly messageId: string;
+  /** No other run of this row was in the namespace's retention: nothing that failed before can be redelivered late. */
+  readonly first?: true;
 }
 
 export type ProcessResult =

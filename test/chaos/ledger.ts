@@ -57,8 +57,8 @@ const MOST_DELIVERIES = 25;
 const LEASE_MS = 10_000;
 /** The emulator hands messages to the poll of a bridge that has just ended, however soundly. */
 const POLL_MS = 5_000;
-/** From a letter's publishing to when it is seen here. */
-const LETTER_MS = 5_000;
+/** Before its letter is seen here, a message may have waited so long in a bridge: those that came often, one after the other. */
+const LETTER_MS = 30_000;
 /** An outage is over, and a bridge that has sat it out to its limit does not know yet. */
 const OUTLASTED_MS = 30_000;
 /** BRIDGE_REJECT_ALARM_COUNT: fewer never raise the alarm. */

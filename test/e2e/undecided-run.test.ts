@@ -74,6 +74,17 @@ describe('a run that has not decided yet', function () {
     await worker.stop();
   });
 
+  it('the same content, and the first run of its row: a duplicate at once, though no worker is there', async () => {
+    const id = 'first-of-its-row';
+    await d.publish(requestFields(id));
+    const again = await d.publish(requestFields(id));
+    await bridge.says({ messageId: again, outcome: 'duplicate', message: 'message settled' });
+    assert.equal(await d.row(rowIdOf(id)), undefined);
+    const worker = await d.worker({});
+    await completes(rowIdOf(id));
+    await worker.stop();
+  });
+
   it('the twin: other content meets a run that owns the row and works on it: dead-lettered at once', async () => {
     const id = 'works';
     const worker = await d.worker({ [id]: [{ kind: 'hang' }] });

@@ -336,7 +336,7 @@ const BROKEN: readonly [what: string, line: Line, facts: Facts, more?: Partial<T
     'a copy long after a fault',
     'undue letter',
     moreLetters({ ...copy, at: 99_000 }),
-    fault({ from: -9_000, to: -8_000, redelivers: true }),
+    fault({ from: -39_000, to: -38_000, redelivers: true }),
   ],
   [
     'a copy, and a fault after it',

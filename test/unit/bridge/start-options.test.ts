@@ -21,6 +21,7 @@ describe('start options', () => {
   const options = processOptions(
     { request: parsed.request, contentHash: parsed.contentHash, source, retry: DEFAULT_RETRY_POLICY },
     { taskQueue: 'queue', logsProject: 'p' },
+    'next',
   );
 
   it('identifies the run by the row, keeps the content in the memo, and lets only failed runs be followed', () => {
@@ -29,6 +30,12 @@ describe('start options', () => {
     assert.equal(options.workflowIdConflictPolicy, 'FAIL');
     assert.deepEqual(options.memo, { contentHash: parsed.contentHash, messageId: 'm1' });
     assert.equal(options.staticSummary, 'Cells · 9');
+  });
+
+  it('the first run of a row says so, and is refused where there was another', () => {
+    const first = processOptions(options.args[0], { taskQueue: 'queue', logsProject: 'p' }, 'first');
+    assert.equal(first.workflowIdReusePolicy, 'REJECT_DUPLICATE');
+    assert.deepEqual(first.memo, { ...options.memo, first: true });
   });
 
   it('puts no student text into search attributes', () => {
@@ -55,6 +62,7 @@ describe('start options', () => {
     const { staticDetails = '' } = processOptions(
       { request, contentHash: '', source, retry: DEFAULT_RETRY_POLICY },
       { taskQueue: 'queue', logsProject: 'p' },
+      'first',
     );
     assert.doesNotMatch(staticDetails.split('\n').at(-1) ?? '', /evil\)|http:/);
     assert.doesNotMatch(rejectOptions(reject, null, nowhere).staticDetails ?? '', /console/);
