@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message, Subscription } from '@google-cloud/pubsub';
 import { WorkflowNotFoundError, type WorkflowExecutionDescription } from '@temporalio/client';
 import { workflowId } from '../../src/contract/names.ts';
+import { PUBLISH_LETTER_LIMIT_MS } from '../../src/contract/workflow-io.ts';
 import { keepEvidence } from './evidence.ts';
 import {
   deliveries,
@@ -81,6 +82,8 @@ const TERMINAL = ['completed', 'failed', 'cancelled'];
 /** Letters of these the operator sends again as soon as they come, when their cause is mended. */
 const REPLAYED = ['attempts_exhausted', 'generation_failed', 'content_blocked'];
 const AT_ONCE = 2;
+/** The limit of the activity that publishes it, and as much again for a busy machine. */
+const LOST_LETTER_MS = 2 * PUBLISH_LETTER_LIMIT_MS;
 
 export async function runChaos(options: RunOptions): Promise<Outcome> {
   const startedAt = Date.now();
@@ -155,13 +158,24 @@ class Run {
     await this.#lettersTaken;
 
     await Promise.all(bridges.map((bridge) => bridge.stop()));
-    const drained = await this.#world.drain.once();
-    say(`${this.#since()} the last bridge has drained: exit ${String(drained)}`);
+    await this.#drain();
     await this.#until((left) => left === 0);
     await Promise.all(workers.map((worker) => worker.stop()));
     await this.#letterStream?.close();
     const lettersLeft = await this.#takeLeftLetters();
     return this.#conclude(recoverySeconds, lettersLeft);
+  }
+
+  /** As the scheduler would, until no run is open: a letter that a bridge died with is Temporal's again after 60 s. */
+  async #drain(): Promise<void> {
+    const { say } = this.#options;
+    const deadline = Date.now() + LOST_LETTER_MS;
+    for (;;) {
+      const exit = await this.#world.drain.once();
+      const open = await openWorkflows(this.#world);
+      say(`${this.#since()} a bridge has drained: exit ${String(exit)}, ${String(open.length)} runs are open`);
+      if (open.length === 0 || Date.now() > deadline) return;
+    }
   }
 
   #openLetters(): void {

@@ -76,7 +76,9 @@ describe('a run that has not decided yet', function () {
 
   it('the same content, and the first run of its row: a duplicate at once, though no worker is there', async () => {
     const id = 'first-of-its-row';
-    await d.publish(requestFields(id));
+    const first = await d.publish(requestFields(id));
+    // Two that are pulled together may be started in either order.
+    await bridge.says({ messageId: first, message: 'run started' });
     const again = await d.publish(requestFields(id));
     await bridge.says({ messageId: again, outcome: 'duplicate', message: 'message settled' });
     assert.equal(await d.row(rowIdOf(id)), undefined);
