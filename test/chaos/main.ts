@@ -97,9 +97,9 @@ async function runJob(
   const folder = keep === undefined ? await mkdtemp(path.join(tmpdir(), 'chaos-')) : path.join(keep, slug(name));
   say(`== ${name}: seed ${String(options.seed)}, ${String(options.faults.length)} faults; logs in ${folder}`);
   const outcome = await runChaos({ ...options, folder, say, signal: interrupt.signal });
-  const entry = entryOf(name, outcome, faultsOnly);
-  outcomes.set(name, outcome);
   const missed = demands(outcome);
+  const entry = entryOf(name, outcome, missed, faultsOnly);
+  outcomes.set(name, outcome);
   say(JSON.stringify(entry, null, 2));
   for (const line of [...inWords(outcome.violations), ...missed]) say(line);
   const holds = outcome.violations.length === 0 && missed.length === 0;

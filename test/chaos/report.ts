@@ -10,15 +10,22 @@ export interface Entry extends Omit<Outcome, 'violations'> {
   readonly day: string;
   /** Chance chose among faults that were named, and not among all. */
   readonly faultsOnly: boolean;
-  /** By line of the ledger; empty = all held. */
+  /** By line of the ledger, and what a scenario demands beyond it; empty = all held. */
   readonly violated: Readonly<Record<string, number>>;
 }
 
 export const RESULTS_FILE = path.join(projectRoot, 'docs', 'reliability.json');
 
-export function entryOf(name: string, { violations, ...outcome }: Outcome, faultsOnly = false): Entry {
+/** `missed`: the demands that were not met, in words. */
+export function entryOf(
+  name: string,
+  { violations, ...outcome }: Outcome,
+  missed: readonly string[],
+  faultsOnly: boolean,
+): Entry {
   const violated: Record<string, number> = {};
   for (const { line } of violations) violated[line] = (violated[line] ?? 0) + 1;
+  if (missed.length > 0) violated['demand'] = missed.length;
   return { name, day: new Date().toISOString().slice(0, 10), faultsOnly, violated, ...outcome };
 }
 
