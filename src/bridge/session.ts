@@ -6,6 +6,7 @@ import { systemClock, within } from './clock.ts';
 import { createBridgeActivities, createLetterPublisher } from './dead-letter.ts';
 import { letterBacklog, startDeadLetterWorker, type DeadLetterWorker } from './dead-letter-worker.ts';
 import { classifyPubsub, describeError, type Trouble } from './grpc.ts';
+import { keepWakingLetters } from './letter-wake.ts';
 import { LetterWatch } from './letter-watch.ts';
 import { checkPubsub } from './preflight-pubsub.ts';
 import { checkTemporal } from './preflight-temporal.ts';
@@ -133,6 +134,13 @@ export async function startBridge(
   bridge.gates.success('temporal');
   worker.ended.catch((error: unknown) => {
     bridge.stop('unexpected', `the letters' worker failed: ${describeError(error)}`);
+  });
+  const stopped = new AbortController();
+  bridge.onStop(() => stopped.abort());
+  const wake = { client: temporal.client, clock: systemClock, log, onWoken: () => letters.expect() };
+  // Nobody waits for it: what it is at when the bridge stops, the next bridge does.
+  keepWakingLetters(wake, follow, stopped.signal).catch((error: unknown) => {
+    bridge.stop('unexpected', `the look for letters failed: ${describeError(error)}`);
   });
   return { kind: 'running', bridge, ended: runBoth(bridge, worker, log) };
 }
