@@ -233,7 +233,7 @@ function checkLetters(one: Case, ends: Ends, find: Find): void {
     for (const letters of copies.values()) {
       if (letters.length > 1 && !mayBeCopied(letters, told.faults)) find('undue letter', `a copy of that of ${about}`);
     }
-    if (copies.size > mostLetters(message)) {
+    if (copies.size > mostLetters(message) + judgedTwice(its, told.faults)) {
       const most = String(mostLetters(message));
       find('undue letter', `${about}: ${String(copies.size)} letters, and it was published ${most} times`);
     }
@@ -241,6 +241,15 @@ function checkLetters(one: Case, ends: Ends, find: Find): void {
     if (!excused) find('lost', `${about} has no letter`);
   }
   if (ends.letter === 'conflicting_duplicate') checkConflict(one, find);
+}
+
+/**
+ * Refused by a run, with its letter, and the ack was lost; when it came again another run held its id, which the bridge
+ * saw before any run could have told that it is the same message.
+ */
+function judgedTwice(letters: readonly LetterFact[], faults: readonly FaultWindow[]): 0 | 1 {
+  const reasons = new Set(letters.map(({ reason }) => reason));
+  return reasons.size === 2 && reasons.has('conflicting_duplicate') && mayBeCopied(letters, faults) ? 1 : 0;
 }
 
 /** Published, and the ack or the report of it was lost; so it was published again. */

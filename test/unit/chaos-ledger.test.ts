@@ -202,6 +202,7 @@ const events = (...more: EventFact[]): Facts => ({ ...SOUND, events: [...SOUND.e
 const moreLetters = (...more: LetterFact[]): Facts => ({ ...SOUND, letters: [...SOUND.letters, ...more] });
 const delivered = (fact: DeliveryFact, id = 'm0'): Facts => ({ ...SOUND, deliveries: new Map([[id, fact]]) });
 const anotherLetter = letter(1, 'generation_failed', body('fails'), { dlqId: 'another' });
+const judgedAgain = letter(5, 'conflicting_duplicate', body('api'), { dlqId: 'of the bridge', at: 2_500 });
 const copy = letter(1, 'generation_failed', body('fails'), { at: 2_500 });
 /** So many requests that are invalid, each handed to a bridge once. */
 const invalid = (count: number): { facts: Pick<Facts, 'deliveries' | 'letters'>; told: Partial<Told> } => {
@@ -345,6 +346,19 @@ const BROKEN: readonly [what: string, line: Line, facts: Facts, more?: Partial<T
     fault({ from: 2_600, to: 3_000, redelivers: true }),
   ],
   ['a second letter', 'undue letter', moreLetters(anotherLetter)],
+  ['one that was judged twice, and no fault had it come again', 'undue letter', moreLetters(judgedAgain)],
+  [
+    'a second letter with the same reason, and a bridge that was killed',
+    'undue letter',
+    moreLetters(anotherLetter),
+    fault({ from: 1_900, to: 2_100, redelivers: true }),
+  ],
+  [
+    'a third letter of one that was judged twice',
+    'undue letter',
+    moreLetters(judgedAgain, { ...judgedAgain, dlqId: 'and again' }),
+    fault({ from: 1_900, to: 2_100, redelivers: true }),
+  ],
   [
     'a second letter of a request that somebody touched',
     'undue letter',
@@ -511,6 +525,11 @@ describe('truth ledger', () => {
       'a second letter, where a run was terminated and its message came once more',
       { ...moreLetters(anotherLetter), deliveries: new Map([['m1', delivery(2)]]) },
       { ...touched(FAILS, 'terminated'), ...fault({ redelivers: true }) },
+    ],
+    [
+      'one that was judged twice: refused by a run, and by the bridge after its ack was lost',
+      moreLetters(judgedAgain),
+      fault({ from: 1_900, to: 2_100, redelivers: true }),
     ],
     [
       'a copy of a letter, and a bridge that was killed',
