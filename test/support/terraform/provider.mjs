@@ -141,5 +141,6 @@ server.bindAsync('127.0.0.1:0', grpc.ServerCredentials.createInsecure(), (error,
   }
   process.stdout.write(`1|5|tcp|127.0.0.1:${port}|grpc\n`);
 });
-// A parent that was killed asks nobody to go: without it, its end of stdin is closed.
-process.stdin.on('end', () => process.exit(0)).resume();
+// A parent that was killed asks nobody to go; go-plugin hands on its own stdin, which tells nothing.
+const parent = process.ppid;
+setInterval(() => process.ppid !== parent && process.exit(0), 1_000).unref();
