@@ -16,10 +16,9 @@ locals {
     log_min_messages        = "warning"
     log_min_error_statement = "error"
     log_statement           = "ddl"
-    # Statements of the worker carry students' words in their parameters: none is logged for being slow, and of those that
-    # fail no parameter is. Query insights shows their texts and times without.
-    log_min_duration_statement        = "-1"
-    log_parameter_max_length_on_error = "0"
+    # Statements of the worker carry students' words in their parameters: none is logged for being slow, and
+    # PostgreSQL logs no parameter of one that fails. Query insights shows their texts and times without.
+    log_min_duration_statement = "-1"
   }
 }
 

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setInterval } from 'node:timers';
 import grpc from '@grpc/grpc-js';
 import { decode, ExtensionCodec } from '@msgpack/msgpack';
 import protobuf from 'protobufjs';
@@ -47,7 +48,9 @@ function blockOf({ attributes, block_types: blocks }) {
 }
 
 const schemasOf = (types) =>
-  Object.fromEntries(Object.entries(types).map(([type, { version, block }]) => [type, { version, block: blockOf(block) }]));
+  Object.fromEntries(
+    Object.entries(types).map(([type, { version, block }]) => [type, { version, block: blockOf(block) }]),
+  );
 
 /** The arguments of our provider block; the real one has some two hundred. */
 const PROVIDER = {
@@ -65,14 +68,20 @@ const PROVIDER = {
 const UNKNOWN = new ExtensionCodec();
 for (const type of [0, 12]) UNKNOWN.register({ type, encode: () => null, decode: () => undefined });
 
-const diagnostics = (types) => ({ type_name: type, config }) => {
-  const found = types[type];
-  if (found === undefined) return { diagnostics: [{ severity: ERROR, summary: `no schema of ${type}` }] };
-  const value = decode(config.msgpack, { extensionCodec: UNKNOWN });
-  return {
-    diagnostics: faultsOf(found.block, value).map((detail) => ({ severity: ERROR, summary: 'Invalid value', detail })),
+const diagnostics =
+  (types) =>
+  ({ type_name: type, config }) => {
+    const found = types[type];
+    if (found === undefined) return { diagnostics: [{ severity: ERROR, summary: `no schema of ${type}` }] };
+    const value = decode(config.msgpack, { extensionCodec: UNKNOWN });
+    return {
+      diagnostics: faultsOf(found.block, value).map((detail) => ({
+        severity: ERROR,
+        summary: 'Invalid value',
+        detail,
+      })),
+    };
   };
-};
 
 const server = new grpc.Server({ 'grpc.max_send_message_length': -1, 'grpc.max_receive_message_length': -1 });
 
@@ -87,7 +96,11 @@ const calls = {
       data_source_schemas: schemasOf(schema.data_source_schemas),
     }),
   ],
-  PrepareProviderConfig: ['ProviderConfigRequest', 'ProviderConfigResponse', ({ config }) => ({ prepared_config: config })],
+  PrepareProviderConfig: [
+    'ProviderConfigRequest',
+    'ProviderConfigResponse',
+    ({ config }) => ({ prepared_config: config }),
+  ],
   ValidateResourceTypeConfig: ['ConfigRequest', 'DiagnosticsResponse', diagnostics(schema.resource_schemas)],
   ValidateDataSourceConfig: ['ConfigRequest', 'DiagnosticsResponse', diagnostics(schema.data_source_schemas)],
   Configure: ['Nothing', 'DiagnosticsResponse', () => ({})],

@@ -18,7 +18,8 @@ if (version === undefined || !/^\d+\.\d+\.\d+$/.test(version)) {
 const folder = join(ROOT, 'terraform');
 const files = readdirSync(folder).filter((name) => name.endsWith('.tf'));
 const text = files.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
-const used = (keyword) => new Set([...text.matchAll(new RegExp(`^${keyword} "(google_\\w+)"`, 'gm'))].map(([, type]) => type));
+const used = (keyword) =>
+  new Set([...text.matchAll(new RegExp(`^${keyword} "(google_\\w+)"`, 'gm'))].map(([, type]) => type));
 
 const input = JSON.parse(readFileSync(0, 'utf8'));
 const { resource_schemas: resources, data_source_schemas: dataSources } = input.provider_schemas?.[NAME] ?? input;
@@ -30,7 +31,16 @@ function valuesOf(description = '') {
 }
 
 function attribute({ type, required, optional, computed, sensitive, write_only: writeOnly, deprecated, description }) {
-  return { type, required, optional, computed, sensitive, write_only: writeOnly, deprecated, values: valuesOf(description) };
+  return {
+    type,
+    required,
+    optional,
+    computed,
+    sensitive,
+    write_only: writeOnly,
+    deprecated,
+    values: valuesOf(description),
+  };
 }
 
 function block({ attributes = {}, block_types: blocks = {} }) {
@@ -51,10 +61,15 @@ function reduced(schemas, types) {
     console.error(`the schema does not have ${missing.join(', ')}`);
     process.exit(1);
   }
-  return Object.fromEntries([...types].sort().map((type) => [type, { version: schemas[type].version, block: block(schemas[type].block) }]));
+  return Object.fromEntries(
+    [...types].sort().map((type) => [type, { version: schemas[type].version, block: block(schemas[type].block) }]),
+  );
 }
 
-const parts = { resource_schemas: reduced(resources, used('resource')), data_source_schemas: reduced(dataSources, used('data')) };
+const parts = {
+  resource_schemas: reduced(resources, used('resource')),
+  data_source_schemas: reduced(dataSources, used('data')),
+};
 // A type a line: a new version of the provider is a diff that can be read.
 const lines = Object.entries(parts).map(([part, types]) => {
   const inner = Object.entries(types).map(([type, schema]) => `    ${JSON.stringify(type)}: ${JSON.stringify(schema)}`);

@@ -12,7 +12,8 @@ export function faultsOf({ attributes, block_types: blocks }, value, path = '') 
   const inner = Object.entries(blocks).flatMap(([name, { nesting_mode: mode, block }]) => {
     const given = value[name];
     if (given === undefined || given === null) return [];
-    const items = mode === 'list' || mode === 'set' ? [...given.entries()] : mode === 'map' ? Object.entries(given) : [['', given]];
+    const items =
+      mode === 'list' || mode === 'set' ? [...given.entries()] : mode === 'map' ? Object.entries(given) : [['', given]];
     return items.flatMap(([key, item]) =>
       item === undefined || item === null ? [] : faultsOf(block, item, `${here(name)}${key === '' ? '' : `[${key}]`}`),
     );
