@@ -37,18 +37,20 @@ export function parseDockerfile(text: string): Stage[] {
 
 function instructionsOf(text: string): Instruction[] {
   const found: Instruction[] = [];
-  let pending: { text: string; line: number } | null = null;
+  let joined = '';
+  let begun: number | null = null;
   for (const [index, line] of text.split('\n').entries()) {
     if (/^\s*(#|$)/.test(line)) continue;
     const continued = line.endsWith('\\');
-    const part = continued ? line.slice(0, -1) : line;
-    pending = pending === null ? { text: part, line: index + 1 } : { ...pending, text: pending.text + part };
+    begun ??= index + 1;
+    joined += continued ? line.slice(0, -1) : line;
     if (continued) continue;
-    const [, keyword = '', rest = ''] = /^\s*(\w+)\s+(.*)$/.exec(pending.text) ?? [];
-    found.push({ keyword: keyword.toUpperCase(), text: rest.trim(), line: pending.line });
-    pending = null;
+    const [, keyword = '', rest = ''] = /^\s*(\w+)\s+(.*)$/.exec(joined) ?? [];
+    found.push({ keyword: keyword.toUpperCase(), text: rest.trim(), line: begun });
+    joined = '';
+    begun = null;
   }
-  if (pending !== null) throw new Error(`line ${String(pending.line)}: it never ends`);
+  if (begun !== null) throw new Error(`line ${String(begun)}: it never ends`);
   return found;
 }
 

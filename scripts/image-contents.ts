@@ -55,5 +55,9 @@ function filesOf(folder: string): string[] {
 
 /** As the lockfile names it: the folder of a package.json, of nested packages too. */
 function packageOf(file: string): string | null {
-  return /^((?:node_modules\/(?:@[^/]+\/)?[^/]+\/(?:.*\/)?)*?node_modules\/(?:@[^/]+\/)?[^/]+)\/package\.json$/.exec(file)?.[1] ?? null;
+  return (
+    /^((?:node_modules\/(?:@[^/]+\/)?[^/]+\/(?:.*\/)?)*?node_modules\/(?:@[^/]+\/)?[^/]+)\/package\.json$/.exec(
+      file,
+    )?.[1] ?? null
+  );
 }

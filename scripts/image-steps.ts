@@ -220,7 +220,10 @@ const began = performance.now();
 try {
   const stages = parseDockerfile(readFileSync(path.join(projectRoot, 'Dockerfile.content-worker'), 'utf8'));
   const image = build(stages, readFileSync(path.join(projectRoot, '.dockerignore'), 'utf8'));
-  assertThat(/^[1-9]\d*:[1-9]\d*$/.test(image.user ?? ''), `its user is not root, and a number (${String(image.user)})`);
+  assertThat(
+    /^[1-9]\d*:[1-9]\d*$/.test(image.user ?? ''),
+    `its user is not root, and a number (${String(image.user)})`,
+  );
   const lock = JSON.parse(readFileSync(path.join(projectRoot, 'package-lock.json'), 'utf8')) as Parameters<
     typeof contentFaults
   >[1];
@@ -228,7 +231,9 @@ try {
   for (const fault of faults) console.error(`  ${fault}`);
   assertThat(faults.length === 0, 'the tree holds what it needs, no development package, no source, no secret');
   await runImage(image);
-  say(`image steps performed in ${String(Math.round((performance.now() - began) / 1_000))} s, by node ${process.version}`);
+  say(
+    `image steps performed in ${String(Math.round((performance.now() - began) / 1_000))} s, by node ${process.version}`,
+  );
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

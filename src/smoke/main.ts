@@ -52,8 +52,7 @@ async function run({ via, waitSeconds }: Flags): Promise<Outcome['reason']> {
   try {
     const name = topicName(config.project, config.topic);
     const topic = pubsub.topic(name, { batching: { maxMessages: 1 }, gaxOpts: { timeout: PUBLISH_MS } });
-    const publish = (body: string): Promise<string> =>
-      named(name, topic.publishMessage({ data: Buffer.from(body) }));
+    const publish = (body: string): Promise<string> => named(name, topic.publishMessage({ data: Buffer.from(body) }));
     const { reason, row } = await smoke(publish, watch, waitSeconds * 1_000, console.log);
     console.log(`\n${watch.asked}\n\n${tableOf(row)}\n`);
     const late =

@@ -51,7 +51,11 @@ export async function smoke(
 /** As psql prints it. */
 export function tableOf(row: Row | null): string {
   if (row === null) return '(0 rows)';
-  const columns = Object.entries(row).map(([name, value]) => ({ name, value, width: Math.max(name.length, value.length) }));
+  const columns = Object.entries(row).map(([name, value]) => ({
+    name,
+    value,
+    width: Math.max(name.length, value.length),
+  }));
   return [
     columns.map(({ name, width }) => ` ${name.padEnd(width)} `).join('|'),
     columns.map(({ width }) => '-'.repeat(width + 2)).join('+'),

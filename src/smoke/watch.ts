@@ -93,10 +93,12 @@ export function watchRun(client: Client): Watch {
   return {
     asked: 'the run of this row in Temporal; the database was not asked',
     look: (correlationId) =>
-      client.withDeadline(Date.now() + 10_000, () => look(correlationId)).catch((error: unknown) => {
-        if (error instanceof WorkflowNotFoundError) return { row: null, end: null };
-        throw error;
-      }),
+      client
+        .withDeadline(Date.now() + 10_000, () => look(correlationId))
+        .catch((error: unknown) => {
+          if (error instanceof WorkflowNotFoundError) return { row: null, end: null };
+          throw error;
+        }),
     close: () => client.connection.close(),
   };
 }

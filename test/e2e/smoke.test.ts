@@ -28,7 +28,8 @@ describe('smoke', () => {
     assert.equal(await started.ended, EXIT_CODE[code], started.output());
     return started.output();
   }
-  const correlationIdOf = (output: string): string => /"correlation_id":"(smoke-[0-9a-f-]{36})"/.exec(output)?.[1] ?? '';
+  const correlationIdOf = (output: string): string =>
+    /"correlation_id":"(smoke-[0-9a-f-]{36})"/.exec(output)?.[1] ?? '';
 
   it("passes, and prints the plan's row", async () => {
     const output = await ends('completed', run(['--wait-seconds', '60']));
@@ -55,7 +56,10 @@ describe('smoke', () => {
   it('a request that fails is exit 4, by the row and by the run', async () => {
     await worker.stop();
     // A provider that is not there fails every request, as soon as waiting for it is given up.
-    worker = await d.worker({}, { GENERATOR: 'http', GENERATOR_URL: 'http://127.0.0.1:1/', SECRET_KEY: 'x'.repeat(32) });
+    worker = await d.worker(
+      {},
+      { GENERATOR: 'http', GENERATOR_URL: 'http://127.0.0.1:1/', SECRET_KEY: 'x'.repeat(32) },
+    );
     await bridge.stop();
     bridge = d.bridge(['--follow'], { RETRY_MAX_AGE_MS: '1' });
     await bridge.says({ message: 'bridge polls' });
@@ -91,7 +95,10 @@ describe('smoke', () => {
   });
 
   it('a wrong configuration is exit 2, one sentence', async () => {
-    assert.match(await ends('configuration', run(['--via', 'postgres'], withoutDatabase)), /^DATABASE_URL: .*--via temporal/);
+    assert.match(
+      await ends('configuration', run(['--via', 'postgres'], withoutDatabase)),
+      /^DATABASE_URL: .*--via temporal/,
+    );
     assert.match(await ends('configuration', run(['--wait-seconds', 'soon'])), /a whole number/);
     assert.match(await ends('configuration', run(['--via', 'hearsay'])), /postgres, temporal/);
   });
