@@ -451,7 +451,8 @@ function checkUnused(reader: Reader): void {
 
 /** Also part of the name of a worker pool, which has lower-case letters, digits and "-". */
 export const BUILD_ID = /^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$/;
-export const BUILD_ID_FORM = 'up to 24 lower-case letters, digits and "-", such as the first 12 characters of the commit';
+export const BUILD_ID_FORM =
+  'up to 24 lower-case letters, digits and "-", such as the first 12 characters of the commit';
 
 const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
 const HOST_PORT = /^(\[[0-9a-f:.]+\]|[^\s:/@]+):\d{1,5}$/i;

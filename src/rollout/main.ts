@@ -102,7 +102,11 @@ function add(
   });
 }
 
-add(program.command('status').description('every build: its share of the new runs, and whether its workers poll'), null, () => status);
+add(
+  program.command('status').description('every build: its share of the new runs, and whether its workers poll'),
+  null,
+  () => status,
+);
 add(
   program
     .command('ramp')

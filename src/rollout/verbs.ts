@@ -45,7 +45,10 @@ export async function ramp(
   if (routing.current === buildId) return ended('refused', `${buildId} is current: it gets all new runs as it is`);
   if (routing.current === null && !polling.has(null)) {
     const rest = String(100 - percent);
-    return ended('refused', `no build is current, so ${rest} % of the new runs would have no worker: promote ${buildId}`);
+    return ended(
+      'refused',
+      `no build is current, so ${rest} % of the new runs would have no worker: promote ${buildId}`,
+    );
   }
   return change(deployment, `${buildId} gets ${String(percent)} % of the new runs`, () =>
     deployment.setRamping({ buildId, percent }, routing.token),
@@ -76,7 +79,8 @@ export async function rollback(deployment: WorkerDeployment, { waitMs }: Options
   const before = routing.builds
     .filter(({ buildId, lastCurrentMs }) => buildId !== current && lastCurrentMs !== null)
     .sort((a, b) => (b.lastCurrentMs ?? 0) - (a.lastCurrentMs ?? 0))[0];
-  if (before === undefined) return ended('refused', 'no other build has ever been current: there is nothing to go back to');
+  if (before === undefined)
+    return ended('refused', 'no other build has ever been current: there is nothing to go back to');
   const found = await untilPolling(deployment, before.buildId, waitMs);
   if (found.kind === 'ended') return found.ended;
   const text = `${before.buildId} gets all new runs again, instead of ${current ?? 'none'}`;
@@ -92,11 +96,13 @@ export async function drained(deployment: WorkerDeployment, buildId: string, { w
     const build = routing.builds.find((each) => each.buildId === buildId);
     if (build === undefined) return ended('unknown_build', `Temporal knows no build ${buildId}`);
     if (build.status === 'drained') return ended('done', `${buildId} is drained: its pool may go`);
-    if (build.unused && build.status === 'inactive') return ended('done', `${buildId} has never had a run: its pool may go`);
+    if (build.unused && build.status === 'inactive')
+      return ended('done', `${buildId} has never had a run: its pool may go`);
     if (build.status === 'current' || build.status === 'ramping') {
       return ended('not_yet', `${buildId} is ${build.status}, and gets new runs: promote another, or roll back, first`);
     }
-    if (Date.now() >= until) return ended('not_yet', `${buildId} is ${build.status}: runs that began on it are still open`);
+    if (Date.now() >= until)
+      return ended('not_yet', `${buildId} is ${build.status}: runs that began on it are still open`);
     await sleep(ASK_EVERY_MS);
   }
 }

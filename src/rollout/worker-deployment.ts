@@ -36,7 +36,7 @@ export interface Routing {
   /** All task queues have heard of it. */
   readonly settled: boolean;
   /** Given with a change, it refuses the change where somebody else was faster. */
-  readonly token: Uint8Array | null;
+  readonly token: Uint8Array;
 }
 
 /** A poll lasts up to a minute, and is counted from its begin. */
@@ -50,7 +50,10 @@ export interface WorkerDeployment {
   polling(): Promise<ReadonlySet<string | null>>;
   setCurrent(buildId: string, token: Uint8Array | null): Promise<void>;
   /** Null = no ramp. */
-  setRamping(ramp: { readonly buildId: string; readonly percent: number } | null, token: Uint8Array | null): Promise<void>;
+  setRamping(
+    ramp: { readonly buildId: string; readonly percent: number } | null,
+    token: Uint8Array | null,
+  ): Promise<void>;
 }
 
 export function workerDeployment(client: Client, config: RolloutConfig): WorkerDeployment {
@@ -59,15 +62,16 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
   const service = client.workflowService;
   const identity = 'rollout';
   const call = <T>(make: () => Promise<T>): Promise<T> => client.withDeadline(Date.now() + CALL_MS, make);
-  const pollersOf = async (taskQueueType: number): Promise<Set<string | null>> => {
+  const pollersOf = async (taskQueueType: proto.temporal.api.enums.v1.TaskQueueType): Promise<Set<string | null>> => {
     const { pollers } = await call(() =>
       service.describeTaskQueue({ namespace, taskQueue: { name: temporal.taskQueue }, taskQueueType }),
     );
     const since = Date.now() - POLLS_WITHIN_MS;
-    const found = (pollers ?? []).flatMap(({ lastAccessTime, deploymentOptions: options }): (string | null)[] => {
+    const found = pollers.flatMap(({ lastAccessTime, deploymentOptions: options }): (string | null)[] => {
       if ((millisecondsOf(lastAccessTime) ?? 0) < since) return [];
       const versioned =
-        options?.workerVersioningMode === proto.temporal.api.enums.v1.WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED;
+        options?.workerVersioningMode ===
+        proto.temporal.api.enums.v1.WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED;
       if (!versioned) return [null];
       return options.deploymentName === deploymentName ? [options.buildId ?? ''] : [];
     });
@@ -96,7 +100,7 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
           settled:
             workerDeploymentInfo?.routingConfigUpdateState !==
             RoutingConfigUpdateState.ROUTING_CONFIG_UPDATE_STATE_IN_PROGRESS,
-          token: conflictToken ?? null,
+          token: conflictToken,
         };
       } catch (error) {
         // NOT_FOUND is also a namespace that is not there, which is told by its own name.
@@ -113,7 +117,13 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
     },
     setCurrent: async (buildId, token) => {
       await call(() =>
-        service.setWorkerDeploymentCurrentVersion({ namespace, deploymentName, buildId, conflictToken: token, identity }),
+        service.setWorkerDeploymentCurrentVersion({
+          namespace,
+          deploymentName,
+          buildId,
+          conflictToken: token,
+          identity,
+        }),
       );
     },
     setRamping: async (ramp, token) => {

@@ -72,8 +72,7 @@ async function refusal(name: Name, env: Readonly<Record<string, string>>): Promi
   return { code, output, named: lines.map((line) => line.split(':')[0] ?? '') };
 }
 
-const usedBy = (name: Name) =>
-  SETTINGS.filter((setting) => (setting.usedBy as readonly ProcessName[]).includes(name));
+const usedBy = (name: Name) => SETTINGS.filter((setting) => (setting.usedBy as readonly ProcessName[]).includes(name));
 
 describe('a wrong configuration', () => {
   for (const name of PROCESSES) {
@@ -118,7 +117,7 @@ describe('secrets', () => {
   const DATABASE_URL = `postgresql://user:${SECRET}@${NOWHERE}/vividly`;
   const common = { ...SECRETS, LOG_LEVEL: 'debug', LOG_FORMAT: 'json' };
   const cases: readonly {
-    readonly process: ProcessName;
+    readonly process: Name;
     readonly env: Record<string, string>;
     readonly until?: string;
     readonly code: number;

@@ -103,7 +103,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   },
   // What a pipeline runs: it speaks to Temporal, and to nothing that a process of the deployment owns.
   rollout: { values: ['contract', 'bridge', 'config.ts'], notPackages: /^(pg|@google-cloud\/.*|@temporalio\/worker)$/ },
-  smoke: { values: ['contract', 'bridge', 'config.ts', 'postgres-connection.ts'], notPackages: /^@temporalio\/worker$/ },
+  smoke: {
+    values: ['contract', 'bridge', 'config.ts', 'postgres-connection.ts'],
+    notPackages: /^@temporalio\/worker$/,
+  },
   ops: {
     values: ['contract', 'activities', 'bridge', 'generators', 'migrate', 'worker', ...ROOT_FILES],
     types: ['workflows'],
