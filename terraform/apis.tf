@@ -16,6 +16,7 @@ locals {
       "servicenetworking.googleapis.com",
       "serviceusage.googleapis.com",
       "sqladmin.googleapis.com",
+      "storage.googleapis.com",
       "sts.googleapis.com",
     ],
     local.egress_connector ? ["vpcaccess.googleapis.com"] : [],

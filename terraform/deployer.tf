@@ -77,3 +77,33 @@ resource "google_pubsub_topic_iam_member" "deployer_smokes" {
   role   = "roles/pubsub.publisher"
   member = google_service_account.deployer[0].member
 }
+
+# Where the sources of a build are uploaded to (--gcs-source-staging-dir=gs://PROJECT-content-builds/source): the bucket that
+# gcloud would make by itself needs rights on every bucket of the project.
+resource "google_storage_bucket" "builds" {
+  count = local.has_deployer && local.owns_registry ? 1 : 0
+
+  name                        = "${var.project_id}-content-builds"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true
+
+  lifecycle_rule {
+    condition {
+      age = 7
+    }
+    action {
+      type = "Delete"
+    }
+  }
+  depends_on = [google_project_service.enabled]
+}
+
+resource "google_storage_bucket_iam_member" "deployer_uploads" {
+  for_each = local.has_deployer && local.owns_registry ? toset(["roles/storage.legacyBucketReader", "roles/storage.objectAdmin"]) : toset([])
+
+  bucket = google_storage_bucket.builds[0].name
+  role   = each.value
+  member = google_service_account.deployer[0].member
+}

@@ -88,3 +88,8 @@ output "oldest_message_threshold_seconds" {
   description = "From which age of the oldest message on the alert fires; it follows the schedule."
   value       = local.oldest_message_seconds
 }
+
+output "builds_bucket" {
+  description = "Where builds upload their sources: gcloud builds submit --gcs-source-staging-dir=gs://BUCKET/source. Null without a deployer, or where another project builds."
+  value       = one(google_storage_bucket.builds[*].name)
+}

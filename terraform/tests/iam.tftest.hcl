@@ -94,6 +94,10 @@ run "deployer" {
     condition     = google_artifact_registry_repository_iam_member.deployer_pushes[0].role == "roles/artifactregistry.writer" && google_pubsub_topic_iam_member.deployer_smokes[0].role == "roles/pubsub.publisher"
     error_message = "it pushes and smokes"
   }
+  assert {
+    condition     = google_storage_bucket.builds[0].name == "vividly-dev-rich-content-builds" && google_storage_bucket.builds[0].public_access_prevention == "enforced" && toset(keys(google_storage_bucket_iam_member.deployer_uploads)) == toset(["roles/storage.legacyBucketReader", "roles/storage.objectAdmin"])
+    error_message = "build sources go to a bucket of their own"
+  }
 }
 
 run "vertex" {
