@@ -75,6 +75,12 @@ export interface DatabaseConfig {
   readonly statementTimeoutMs: number;
 }
 
+/** One build of the worker, as Temporal tells versions apart. */
+export interface WorkerVersion {
+  readonly deploymentName: string;
+  readonly buildId: string;
+}
+
 export interface WorkerConfig {
   readonly temporal: TemporalConfig;
   readonly database: DatabaseConfig;
@@ -83,6 +89,8 @@ export interface WorkerConfig {
   readonly mediaTimeoutMs: number;
   readonly activitySlots: number;
   readonly maxCachedWorkflows: number;
+  /** Null = this worker takes runs of any build. */
+  readonly versioning: WorkerVersion | null;
   /** Prebuilt workflow bundle; null = bundle the sources at start. */
   readonly workflowBundle: string | null;
   readonly shutdownGraceMs: number;
@@ -141,11 +149,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
     warnings: reader.warnings,
   };
   checkUnused(reader);
-  const emulator = reader.raw('PUBSUB_EMULATOR_HOST');
-  if (emulator !== undefined && !HOST_PORT.test(emulator)) {
-    reader.fault('PUBSUB_EMULATOR_HOST', 'is not host:port', 'give it without http://, as in localhost:8085');
-  }
-
+  checkEmulator(reader);
   reader.check(
     'PUBSUB_DLQ_TOPIC',
     ['PUBSUB_TOPIC'],
@@ -222,6 +226,7 @@ export function readWorkerConfig(env: Env): WorkerConfig {
     mediaTimeoutMs: reader.number('GENERATOR_MEDIA_TIMEOUT_MS'),
     activitySlots: reader.number('WORKER_ACTIVITY_SLOTS'),
     maxCachedWorkflows: reader.number('WORKER_MAX_CACHED_WORKFLOWS'),
+    versioning: readVersioning(reader),
     workflowBundle: reader.text('WORKER_WORKFLOW_BUNDLE'),
     shutdownGraceMs: reader.number('WORKER_SHUTDOWN_GRACE_MS'),
     shutdownForceMs: reader.number('WORKER_SHUTDOWN_FORCE_MS'),
@@ -252,8 +257,45 @@ export function readGeneratorConfig(env: Env): GeneratorConfig {
 
 /** TEMPORAL_* only; for whoever speaks to Temporal alone. */
 export function readTemporalConfig(env: Env): TemporalConfig {
-  const reader = new Reader(env, 'worker');
+  const reader = new Reader(env, 'rollout');
   return reader.done(readTemporal(reader));
+}
+
+export interface RolloutConfig {
+  readonly temporal: TemporalConfig;
+  readonly deploymentName: string;
+  readonly warnings: Warnings;
+}
+
+export function readRolloutConfig(env: Env): RolloutConfig {
+  const reader = new Reader(env, 'rollout');
+  return reader.done({
+    temporal: readTemporal(reader),
+    deploymentName: readDeploymentName(reader),
+    warnings: reader.warnings,
+  });
+}
+
+export interface SmokeConfig {
+  readonly project: string;
+  readonly topic: string;
+  readonly temporal: TemporalConfig;
+  /** Null = the row cannot be asked for from here. */
+  readonly database: MigrateConfig['database'] | null;
+  readonly warnings: Warnings;
+}
+
+export function readSmokeConfig(env: Env): SmokeConfig {
+  const reader = new Reader(env, 'smoke');
+  const config = {
+    project: reader.resource('GOOGLE_CLOUD_PROJECT') ?? '',
+    topic: reader.resource('PUBSUB_TOPIC') ?? '',
+    temporal: readTemporal(reader),
+    database: readServer(reader),
+    warnings: reader.warnings,
+  };
+  checkEmulator(reader);
+  return reader.done({ ...config, database: config.database.url === '' ? null : config.database });
 }
 
 export function readMigrateConfig(env: Env): MigrateConfig {
@@ -274,6 +316,27 @@ function readDatabase(reader: Reader): DatabaseConfig {
     poolSize: reader.number('DATABASE_POOL_SIZE'),
     statementTimeoutMs: reader.number('DATABASE_STATEMENT_TIMEOUT_MS'),
   };
+}
+
+function readVersioning(reader: Reader): WorkerVersion | null {
+  const deploymentName = readDeploymentName(reader);
+  const buildId = reader.text('BUILD_ID');
+  if (!reader.boolean('WORKER_VERSIONING')) return null;
+  if (buildId === null) {
+    reader.fault('BUILD_ID', 'is not set, and WORKER_VERSIONING needs it', 'the image sets it: do not unset it');
+  } else if (!BUILD_ID.test(buildId)) {
+    reader.fault('BUILD_ID', 'is no build id', `set it to ${BUILD_ID_FORM}`);
+  }
+  return { deploymentName, buildId: buildId ?? '' };
+}
+
+function readDeploymentName(reader: Reader): string {
+  const name = reader.text('WORKER_DEPLOYMENT_NAME') ?? NAMES.service;
+  // Temporal keeps "." and ":" for itself, between the name and the build id, and names that begin with "__".
+  if (!/^(?!__)[A-Za-z0-9_-]{1,100}$/.test(name)) {
+    reader.fault('WORKER_DEPLOYMENT_NAME', 'is no name', 'use letters, digits, "-" and "_", not "__" first');
+  }
+  return name;
 }
 
 function readHealthHost(reader: Reader): string {
@@ -367,6 +430,13 @@ function readTemporal(reader: Reader): TemporalConfig {
   return { connection, address, namespace: loaded.namespace ?? NAMES.namespace, taskQueue };
 }
 
+function checkEmulator(reader: Reader): void {
+  const emulator = reader.raw('PUBSUB_EMULATOR_HOST');
+  if (emulator !== undefined && !HOST_PORT.test(emulator)) {
+    reader.fault('PUBSUB_EMULATOR_HOST', 'is not host:port', 'give it without http://, as in localhost:8085');
+  }
+}
+
 /** What the plan sets and nothing here uses: a typing slip should still be told. */
 function checkUnused(reader: Reader): void {
   const origins =
@@ -378,6 +448,11 @@ function checkUnused(reader: Reader): void {
     reader.fault('CORS_ORIGINS', 'is not a list of origins', 'separate them by commas, as in http://localhost:3000');
   }
 }
+
+/** Also part of the name of a worker pool, which has lower-case letters, digits and "-". */
+export const BUILD_ID = /^[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?$/;
+export const BUILD_ID_FORM =
+  'up to 24 lower-case letters, digits and "-", such as the first 12 characters of the commit';
 
 const DEFAULT_TEMPORAL_ADDRESS = 'localhost:7233';
 const HOST_PORT = /^(\[[0-9a-f:.]+\]|[^\s:/@]+):\d{1,5}$/i;

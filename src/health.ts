@@ -1,5 +1,6 @@
 /** GET /health: alive. GET /health/ready: its dependencies answer. Readiness is never to be used as liveness. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { NAMES } from './contract/names.ts';
 
 export interface Readiness {
   readonly ok: boolean;
@@ -24,7 +25,7 @@ export interface Health {
 /** Cloud Run's probes time out after 1 s by default and may be set longer; a hanging database must still be answered for. */
 const CHECK_DEADLINE_MS = 2_000;
 /** As the worker before this one called itself; dashboards may look for it. */
-const SERVICE = 'content-worker';
+const SERVICE = NAMES.service;
 const PATHS = ['/health', '/health/ready'];
 
 /** What a check may say. A message of a library (hosts, users, addresses) is none of these, also where it is one word. */

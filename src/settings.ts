@@ -3,7 +3,7 @@ import { NAMES } from './contract/names.ts';
 import { DEFAULT_RETRY_POLICY } from './contract/retry-policy.ts';
 import { PUBLISH_LETTER_LIMIT_MS } from './contract/workflow-io.ts';
 
-export type ProcessName = 'bridge' | 'worker' | 'migrate';
+export type ProcessName = 'bridge' | 'worker' | 'migrate' | 'rollout' | 'smoke';
 
 interface Described {
   readonly name: string;
@@ -39,30 +39,33 @@ export type Setting = Described &
 const B = ['bridge'] as const;
 const W = ['worker'] as const;
 const D = ['worker', 'migrate'] as const;
+const DS = ['worker', 'migrate', 'smoke'] as const;
 const BW = ['bridge', 'worker'] as const;
 const ALL = ['bridge', 'worker', 'migrate'] as const;
+const T = ['bridge', 'worker', 'rollout', 'smoke'] as const;
+const BS = ['bridge', 'smoke'] as const;
 const HOUR_MS = 3_600_000;
 const RETRY = DEFAULT_RETRY_POLICY;
 
 // One row a setting reads best as a table.
 // prettier-ignore
 export const SETTINGS = [
-  { name: 'DATABASE_URL', kind: 'url', usedBy: D, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. Off this machine TLS with certificate and host name verified, unless sslmode says otherwise; PGSSLMODE is not read. sslmode=verify-ca with sslrootcert for Cloud SQL by private IP (docs/security.md). A transaction pooler will do for the worker (PgBouncer: ignore_startup_parameters = options, statement_timeout, idle_in_transaction_session_timeout, and the role set to time zone UTC); migrate needs the server itself or a session pooler.' },
+  { name: 'DATABASE_URL', kind: 'url', usedBy: DS, requiredBy: D, secret: true, fix: 'postgresql://USER:PASSWORD@HOST:5432/DATABASE, or with a socket postgresql://USER:PASSWORD@/DATABASE?host=/cloudsql/INSTANCE', why: 'PostgreSQL. Percent-encode what is special in the password. The bridge never needs it. Off this machine TLS with certificate and host name verified, unless sslmode says otherwise; PGSSLMODE is not read. sslmode=verify-ca with sslrootcert for Cloud SQL by private IP (docs/security.md). A transaction pooler will do for the worker (PgBouncer: ignore_startup_parameters = options, statement_timeout, idle_in_transaction_session_timeout, and the role set to time zone UTC); migrate needs the server itself or a session pooler. The smoke test can do without.' },
   { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: W, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
-  { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: D, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
+  { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: DS, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
   { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage. Not for migrate: an index is built for as long as it takes.' },
 
-  { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ALL, requiredBy: B, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
-  { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },
+  { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ['bridge', 'worker', 'migrate', 'smoke'], requiredBy: BS, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
+  { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: BS, requiredBy: BS, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },
   { name: 'PUBSUB_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.subscription, why: 'Where requests are pulled from.' },
   { name: 'PUBSUB_DLQ_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterTopic, why: 'Where dead letters are published.' },
   { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
-  { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: B, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
+  { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: BS, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
 
-  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: BW, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile). Off this machine TLS, unless TEMPORAL_TLS=false.' },
-  { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: BW, default: NAMES.namespace, why: 'The namespace of the runs.' },
-  { name: 'TEMPORAL_API_KEY', kind: 'text', usedBy: BW, default: null, secret: true, why: 'Temporal Cloud; turns TLS on.' },
-  { name: 'TEMPORAL_TASK_QUEUE', kind: 'text', usedBy: BW, default: NAMES.taskQueue, why: 'Bridge and worker must agree; envconfig does not read it.' },
+  { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: T, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile). Off this machine TLS, unless TEMPORAL_TLS=false.' },
+  { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: T, default: NAMES.namespace, why: 'The namespace of the runs.' },
+  { name: 'TEMPORAL_API_KEY', kind: 'text', usedBy: T, default: null, secret: true, why: 'Temporal Cloud; turns TLS on.' },
+  { name: 'TEMPORAL_TASK_QUEUE', kind: 'text', usedBy: T, default: NAMES.taskQueue, why: 'Bridge and worker must agree; envconfig does not read it.' },
 
   { name: 'BRIDGE_CONCURRENCY', kind: 'integer', usedBy: B, default: 32, min: 1, max: 1_000, unit: 'messages', why: 'Messages in hand at once, and so the most that a pull asks for.' },
   { name: 'BRIDGE_PULL_TIMEOUT_MS', kind: 'integer', usedBy: B, default: 10_000, min: 100, max: 90_000, unit: 'ms', why: 'One long poll. The server answers empty polls after some seconds of its own.' },
@@ -103,11 +106,15 @@ export const SETTINGS = [
   { name: 'WORKER_ACTIVITY_SLOTS', kind: 'integer', usedBy: W, default: 20, min: 1, max: 1_000, unit: 'activities', why: 'Activities at once; generations mostly wait for a provider.' },
   { name: 'WORKER_MAX_CACHED_WORKFLOWS', kind: 'integer', usedBy: W, default: 200, min: 2, max: 100_000, unit: 'workflows', why: 'A run outside the cache is replayed at its next step: memory against CPU.' },
   { name: 'WORKER_WORKFLOW_BUNDLE', kind: 'text', usedBy: W, default: null, why: 'Path of the prebuilt bundle (the image sets it); unset = bundle the sources at start.' },
+  { name: 'WORKER_VERSIONING', kind: 'boolean', usedBy: W, default: false, why: 'A run stays with the build that it began on, and a build gets runs only when it has been ramped or promoted (npm run rollout). The deployment sets 1; off on one machine, where nobody promotes. Needs BUILD_ID.' },
+  { name: 'WORKER_DEPLOYMENT_NAME', kind: 'text', usedBy: ['worker', 'rollout'], default: NAMES.service, why: 'The worker deployment in Temporal whose versions are the builds. Another name is another deployment: its task queue then follows that one.' },
   { name: 'WORKER_SHUTDOWN_GRACE_MS', kind: 'integer', usedBy: W, default: 5_500, min: 0, max: 600_000, unit: 'ms', why: 'After SIGTERM activities may still finish for so long; then they are cancelled.' },
   { name: 'WORKER_SHUTDOWN_FORCE_MS', kind: 'integer', usedBy: W, default: 8_000, min: 100, max: 600_000, unit: 'ms', why: 'Then the worker leaves without them: Cloud Run kills 10 s after SIGTERM.' },
 
   { name: 'PORT', kind: 'integer', usedBy: BW, default: null, min: 0, max: 65_535, unit: 'port', why: 'Health: /health and /health/ready. Unset = none, since a job need not listen; 0 = any free port.' },
   { name: 'HEALTH_HOST', kind: 'text', usedBy: BW, default: '0.0.0.0', why: 'The address that health is answered on. The platform asks from outside of the container; npm start sets 127.0.0.1.' },
+  { name: 'BUILD_ID', kind: 'text', usedBy: ALL, default: null, why: 'Of the image, which sets it: the first 12 characters of the commit. In every log line, in /health, and the version of WORKER_VERSIONING. Unset = the version of the package.' },
+  { name: 'COMMIT_SHA', kind: 'text', usedBy: ALL, default: null, why: 'Of the image, which sets it. In the first log line.' },
   { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
   { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
   { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },

@@ -8,6 +8,7 @@ export const CODE = {
   alreadyExists: 6,
   permissionDenied: 7,
   failedPrecondition: 9,
+  aborted: 10,
   unimplemented: 12,
   unavailable: 14,
   unauthenticated: 16,

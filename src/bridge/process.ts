@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { ConfigError, readBridgeConfig, type BridgeConfig, type Env } from '../config.ts';
 import { startHealth, type Health } from '../health.ts';
 import { createLogger } from '../log.ts';
-import { readVersion } from '../version.ts';
+import { readCommit, readVersion } from '../version.ts';
 import { temporalLogger } from '../worker/temporal-logger.ts';
 import { systemClock } from './clock.ts';
 import { dryRun } from './dry-run.ts';
@@ -31,6 +31,7 @@ async function run(options: Options, env: Env): Promise<number> {
   const config = readBridgeConfig(env);
   const version = readVersion(env);
   const log = createLogger(config.log, { process: 'bridge', version });
+  log.info({ commit: readCommit(env), node: process.version }, 'bridge starts');
   for (const warning of config.warnings) log.warn(warning);
   Runtime.install({
     // One owner of signals: the Runtime would install handlers of its own.

@@ -14,6 +14,8 @@ export const NAMES = {
   namespace: 'default',
   taskQueue: 'content-generation',
   deadLetterTaskQueue: 'content-dead-letter',
+  /** What the worker is called: in its health answers, and as Temporal's worker deployment. */
+  service: 'content-worker',
   database: 'vividly_dev',
   table: 'content_requests',
 } as const;

@@ -4,6 +4,7 @@ import type pino from 'pino';
 import { ConfigError, type MigrateConfig, readMigrateConfig } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { placeOf, tlsTrouble } from '../postgres-connection.ts';
+import { readCommit, readVersion } from '../version.ts';
 import { MigrationError } from './failure.ts';
 import { migrate, migrationStatus } from './migrate.ts';
 
@@ -30,7 +31,8 @@ if (flags.rollback === undefined && (flags.force === true || flags.count !== und
   command.error('error: --force and --count go with --rollback');
 }
 const config = readConfigOrExit();
-const log = createLogger(config.log, { component: 'migrate' });
+const log = createLogger(config.log, { component: 'migrate', version: readVersion(process.env) });
+log.info({ commit: readCommit(process.env), node: process.version }, 'migrate starts');
 for (const warning of config.warnings) log.warn(warning);
 process.exitCode = await run(config, log).catch((error: unknown) => {
   const trouble = tlsTrouble(error, placeOf(config.database.url));

@@ -6,7 +6,7 @@ import { Runtime } from '@temporalio/worker';
 import { ConfigError, readWorkerConfig, type WorkerConfig } from '../config.ts';
 import type { Generator } from '../generators/generator.ts';
 import { createLogger } from '../log.ts';
-import { readVersion } from '../version.ts';
+import { readCommit, readVersion } from '../version.ts';
 import { check } from './check.ts';
 import { startWorker } from './run.ts';
 import { temporalLogger } from './temporal-logger.ts';
@@ -22,6 +22,7 @@ async function run(env: Env, makeGenerator: MakeGenerator): Promise<number> {
   const config = readWorkerConfig(env);
   const version = readVersion(env);
   const log = createLogger(config.log, { process: 'worker', version });
+  log.info({ commit: readCommit(env), node: process.version, versioning: config.versioning }, 'worker starts');
   for (const warning of config.warnings) log.warn(warning);
   // One owner of signals: the Runtime would install handlers of its own.
   Runtime.install({

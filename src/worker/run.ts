@@ -1,9 +1,14 @@
 /** The worker: takes work from the task queue until it is told to stop, then gives back what it cannot finish. */
-import { Worker, type NativeConnection, type WorkflowBundleOption } from '@temporalio/worker';
+import {
+  Worker,
+  type NativeConnection,
+  type WorkerDeploymentOptions,
+  type WorkflowBundleOption,
+} from '@temporalio/worker';
 import { createActivities } from '../activities/index.ts';
 import { openDatabase, type DatabasePool } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
-import { ConfigError, type WorkerConfig } from '../config.ts';
+import { ConfigError, type WorkerConfig, type WorkerVersion } from '../config.ts';
 import { abortable } from '../generators/abortable.ts';
 import type { Generator } from '../generators/generator.ts';
 import { startHealth, type Health, type HealthOptions } from '../health.ts';
@@ -116,6 +121,7 @@ async function createWorker(
       maxCachedWorkflows: config.maxCachedWorkflows,
       shutdownGraceTime: config.shutdownGraceMs,
       shutdownForceTime: config.shutdownForceMs,
+      ...(config.versioning !== null && { workerDeploymentOptions: pinnedTo(config.versioning) }),
     });
   } catch (error) {
     await connection.close();
@@ -135,6 +141,14 @@ async function openHealth(
     const reason = error instanceof Error ? error.message : String(error);
     throw new ConfigError([`PORT: ${String(port)} cannot be used (${reason}); set another, or unset it.`]);
   }
+}
+
+/**
+ * A run ends on the build that it began on: minutes as a rule, days where a provider is away, so that no change of the
+ * workflows needs a patch. Of another kind are only runs of before, which move to the current build.
+ */
+function pinnedTo(version: WorkerVersion): WorkerDeploymentOptions {
+  return { version, useWorkerVersioning: true, defaultVersioningBehavior: 'PINNED' };
 }
 
 /** Bundling the sources takes seconds: not again for each try. */

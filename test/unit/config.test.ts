@@ -3,7 +3,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { ConfigError, SETTINGS, readBridgeConfig, readMigrateConfig, readWorkerConfig } from '../../src/config.ts';
+import {
+  ConfigError,
+  SETTINGS,
+  readBridgeConfig,
+  readMigrateConfig,
+  readRolloutConfig,
+  readSmokeConfig,
+  readWorkerConfig,
+} from '../../src/config.ts';
 import { NAMES } from '../../src/contract/names.ts';
 import { DEFAULT_RETRY_POLICY } from '../../src/contract/retry-policy.ts';
 
@@ -84,6 +92,7 @@ describe('config: defaults', () => {
     assert.equal(config.activitySlots, 20);
     assert.equal(config.maxCachedWorkflows, 200);
     assert.equal(config.workflowBundle, null);
+    assert.equal(config.versioning, null);
     assert.equal(config.shutdownGraceMs, 5_500);
     assert.equal(config.shutdownForceMs, 8_000);
     assert.equal(config.log.project, null);
@@ -122,7 +131,13 @@ describe('config: defaults', () => {
   });
 
   it('is read by the processes that the table names, and by no other', () => {
-    const reads = { bridge: readBridgeConfig, worker: readWorkerConfig, migrate: readMigrateConfig };
+    const reads = {
+      bridge: readBridgeConfig,
+      worker: readWorkerConfig,
+      migrate: readMigrateConfig,
+      rollout: readRolloutConfig,
+      smoke: readSmokeConfig,
+    };
     for (const setting of SETTINGS) {
       // A text may be anything, and the rules of each have their own tests.
       if (setting.kind === 'text') continue;
@@ -140,6 +155,38 @@ describe('config: defaults', () => {
   it('names each setting once', () => {
     const names = SETTINGS.map(({ name }) => name);
     assert.deepEqual(names, [...new Set(names)]);
+  });
+});
+
+describe('config: a version of the worker', () => {
+  const versioned = { ...WORKER, WORKER_VERSIONING: '1', BUILD_ID: '0123456789ab' };
+
+  it('is the build, of the deployment that the rollout asks after', () => {
+    assert.deepEqual(readWorkerConfig(versioned).versioning, {
+      deploymentName: readRolloutConfig({}).deploymentName,
+      buildId: '0123456789ab',
+    });
+    assert.equal(readWorkerConfig({ ...versioned, WORKER_VERSIONING: '0' }).versioning, null);
+  });
+
+  it('needs a build id that can be part of a name, only where it is asked for', () => {
+    for (const BUILD_ID of ['', '-a', 'a-', 'A', 'a.b', 'a:b', 'a'.repeat(25)]) {
+      assert.deepEqual(faultsOf(readWorkerConfig, { ...versioned, BUILD_ID }).map(variableOf), ['BUILD_ID'], BUILD_ID);
+      assert.deepEqual(faultsOf(readWorkerConfig, { ...WORKER, BUILD_ID }), []);
+    }
+    for (const BUILD_ID of ['a', 'a-1', 'a'.repeat(24)]) {
+      assert.deepEqual(faultsOf(readWorkerConfig, { ...versioned, BUILD_ID }), []);
+    }
+  });
+
+  it('and a deployment name that Temporal takes', () => {
+    for (const WORKER_DEPLOYMENT_NAME of ['a.b', 'a:b', '__a', 'a b']) {
+      for (const read of [readWorkerConfig, readRolloutConfig]) {
+        const faults = faultsOf(read, { ...WORKER, WORKER_DEPLOYMENT_NAME });
+        assert.deepEqual(faults.map(variableOf), ['WORKER_DEPLOYMENT_NAME']);
+      }
+    }
+    assert.deepEqual(faultsOf(readRolloutConfig, { WORKER_DEPLOYMENT_NAME: 'dev_worker-2' }), []);
   });
 });
 

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import ts from 'typescript';
 
 const ROOT = join(import.meta.dirname, '../..');
-const FOLDERS = ['src/activities', 'src/migrate', 'src/dev', 'src/worker'];
+const FOLDERS = ['src/activities', 'src/migrate', 'src/dev', 'src/smoke', 'src/worker'];
 
 /** Functions that hand a text on from one of ours to `query`; what fills it is looked at in its place. */
 const CARRIERS: ReadonlySet<string> = new Set([

@@ -101,6 +101,12 @@ const RULES: Readonly<Record<string, Rule>> = {
     values: ['contract', 'config.ts', 'log.ts', 'postgres-connection.ts'],
     notPackages: /^(@google-cloud\/pubsub|@temporalio\/.*)/,
   },
+  // What a pipeline runs: it speaks to Temporal, and to nothing that a process of the deployment owns.
+  rollout: { values: ['contract', 'bridge', 'config.ts'], notPackages: /^(pg|@google-cloud\/.*|@temporalio\/worker)$/ },
+  smoke: {
+    values: ['contract', 'bridge', 'config.ts', 'postgres-connection.ts'],
+    notPackages: /^@temporalio\/worker$/,
+  },
   ops: {
     values: ['contract', 'activities', 'bridge', 'generators', 'migrate', 'worker', ...ROOT_FILES],
     types: ['workflows'],
@@ -220,6 +226,9 @@ describe('structure', () => {
     'src/worker/main.ts': "import '../dev/stack.ts';",
     'src/migrate/x.ts': "import { createDatabase } from '../activities/db.ts';",
     'src/dev/x.ts': "import '../worker/main.ts';",
+    'src/rollout/x.ts': "import { Pool } from 'pg';",
+    'src/rollout/y.ts': "import { startWorker } from '../worker/run.ts';",
+    'src/smoke/x.ts': "import { openDatabase } from '../activities/db.ts';",
     'src/generators/x.ts': "let r: import('../activities/db.ts').Database;",
     'src/log.ts': "import '../test/support/x.ts';",
     'src/unknown/x.ts': '',

@@ -1,0 +1,65 @@
+/** One message through the whole deployment: published, and followed to its end. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Row, Watch } from './watch.ts';
+
+/** Publishes a body and answers with Pub/Sub's id of it. */
+export type Publish = (body: string) => Promise<string>;
+
+export interface Outcome {
+  readonly reason: 'completed' | 'failed' | 'timed_out';
+  readonly row: Row | null;
+}
+
+const LOOK_EVERY_MS = 500;
+
+/** The plan's message under a name of its own: a fixed one would be a duplicate from the second time on, and pass. */
+export function smokeMessage(): { readonly correlationId: string; readonly body: string } {
+  const correlationId = `smoke-${randomUUID()}`;
+  const body = JSON.stringify({
+    correlation_id: correlationId,
+    student_id: 'test-student',
+    topic: 'Python Basics',
+    grade_level: '9th Grade',
+  });
+  return { correlationId, body };
+}
+
+/** @param watch Is open already: what cannot be watched is not published. */
+export async function smoke(
+  publish: Publish,
+  watch: Watch,
+  waitMs: number,
+  say: (line: string) => void,
+): Promise<Outcome> {
+  const { correlationId, body } = smokeMessage();
+  const messageId = await publish(body);
+  say(`published message ${messageId}: ${body}`);
+  const until = Date.now() + waitMs;
+  let said = '';
+  for (;;) {
+    const { row, end } = await watch.look(correlationId);
+    const now = row?.['status'] ?? 'nothing yet';
+    if (now !== said) say(now);
+    said = now;
+    if (end !== null) return { reason: end === 'completed' ? 'completed' : 'failed', row };
+    if (Date.now() >= until) return { reason: 'timed_out', row };
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+/** As psql prints it. */
+export function tableOf(row: Row | null): string {
+  if (row === null) return '(0 rows)';
+  const columns = Object.entries(row).map(([name, value]) => ({
+    name,
+    value,
+    width: Math.max(name.length, value.length),
+  }));
+  return [
+    columns.map(({ name, width }) => ` ${name.padEnd(width)} `).join('|'),
+    columns.map(({ width }) => '-'.repeat(width + 2)).join('+'),
+    columns.map(({ value, width }) => ` ${value.padEnd(width)} `).join('|'),
+    '(1 row)',
+  ].join('\n');
+}

@@ -1,0 +1,104 @@
+/** Where the smoke test looks for the end of its request: the row, or the run where the database is out of reach. */
+import { WorkflowNotFoundError, type Client } from '@temporalio/client';
+import pg from 'pg';
+import type { SmokeConfig } from '../config.ts';
+import { rowIdOf } from '../contract/identity.ts';
+import { workflowId } from '../contract/names.ts';
+import { TERMINAL_STATUSES, type Status, type TerminalStatus } from '../contract/status.ts';
+import type { ProcessResult } from '../contract/workflow-io.ts';
+import { connectionOf } from '../postgres-connection.ts';
+
+/** What is printed, column by column. */
+export type Row = Readonly<Record<string, string>>;
+
+export interface Seen {
+  /** Null = nothing yet. */
+  readonly row: Row | null;
+  /** Null = not ended. */
+  readonly end: TerminalStatus | null;
+}
+
+export interface Watch {
+  /** The question, for people. */
+  readonly asked: string;
+  look(correlationId: string): Promise<Seen>;
+  close(): Promise<void>;
+}
+
+/** The plan's own check, step 6.3. */
+const SELECT = `select id, correlation_id, status, created_at, retry_count
+  from content_requests
+ where correlation_id = $1`;
+
+interface Selected {
+  readonly id: string;
+  readonly correlation_id: string;
+  readonly status: Status;
+  readonly created_at: Date;
+  readonly retry_count: number;
+}
+
+export async function watchRow({ url, connectTimeoutMs }: NonNullable<SmokeConfig['database']>): Promise<Watch> {
+  const client = new pg.Client({
+    ...connectionOf(url),
+    connectionTimeoutMillis: connectTimeoutMs,
+    query_timeout: 10_000,
+    application_name: 'content-processor-smoke',
+  });
+  // The next query tells.
+  client.on('error', () => undefined);
+  await client.connect();
+  return {
+    asked: SELECT,
+    look: async (correlationId) => {
+      const { rows } = await client.query<Selected>(SELECT, [correlationId]);
+      const [row] = rows;
+      if (row === undefined) return { row: null, end: null };
+      const { id, status, created_at: createdAt, retry_count: retryCount } = row;
+      return {
+        row: {
+          id,
+          correlation_id: row.correlation_id,
+          status,
+          created_at: createdAt.toISOString(),
+          retry_count: String(retryCount),
+        },
+        end: TERMINAL_STATUSES.find((each) => each === status) ?? null,
+      };
+    },
+    close: () => client.end(),
+  };
+}
+
+/** A run ends only after its row is written, so its end says the same; created_at is when the run began. */
+export function watchRun(client: Client): Watch {
+  const look = async (correlationId: string): Promise<Seen> => {
+    const id = rowIdOf(correlationId);
+    const handle = client.workflow.getHandle(workflowId.process(id));
+    const { status, startTime } = await handle.describe();
+    const result = status.name === 'COMPLETED' ? ((await handle.result()) as ProcessResult) : null;
+    const ends = { RUNNING: null, COMPLETED: 'completed', CANCELLED: 'cancelled' } as const;
+    const end = status.name in ends ? ends[status.name as keyof typeof ends] : 'failed';
+    return {
+      row: {
+        id,
+        correlation_id: correlationId,
+        status: end ?? 'running',
+        created_at: startTime.toISOString(),
+        retry_count: result?.outcome === 'completed' ? String(result.retryCount) : '?',
+      },
+      end,
+    };
+  };
+  return {
+    asked: 'the run of this row in Temporal; the database was not asked',
+    look: (correlationId) =>
+      client
+        .withDeadline(Date.now() + 10_000, () => look(correlationId))
+        .catch((error: unknown) => {
+          if (error instanceof WorkflowNotFoundError) return { row: null, end: null };
+          throw error;
+        }),
+    close: () => client.connection.close(),
+  };
+}

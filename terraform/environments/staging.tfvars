@@ -1,0 +1,17 @@
+environment      = "staging"
+project_id       = "vividly-staging-rich"
+registry_project = "vividly-dev-rich"
+
+cors_origins = ["https://staging.vividly.example"]
+runbook_url  = "https://github.com/vividly/content-processor/blob/main/docs/runbook.md"
+
+temporal = {
+  address   = "us-central1.gcp.api.temporal.io:7233"
+  namespace = "vividly-staging.account"
+  auth      = "api_key"
+}
+
+database = {
+  tier    = "db-custom-2-7680"
+  disk_gb = 50
+}

@@ -1,0 +1,105 @@
+/** `npm run smoke` against a deployment: it passes where everything works, and each way to fail has its exit code. */
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { rowIdOf } from '../../src/contract/identity.ts';
+import { projectRoot } from '../../src/dev/paths.ts';
+import { EXIT_CODE } from '../../src/smoke/exit.ts';
+import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
+
+const MAIN = path.join(projectRoot, 'src/smoke/main.ts');
+
+describe('smoke', () => {
+  let d: Deployment;
+  let bridge: Running;
+  let worker: Running;
+  before(async () => {
+    d = await startDeployment();
+    worker = await d.worker({});
+    bridge = d.bridge(['--follow']);
+    await bridge.says({ message: 'bridge polls' });
+  });
+  after(() => d.stop());
+
+  const run = (args: string[], env: Record<string, string> = {}): Running =>
+    startProcess(MAIN, args, { ...d.env, ...env });
+  const withoutDatabase = { DATABASE_URL: '' };
+
+  async function ends(code: keyof typeof EXIT_CODE, started: Running): Promise<string> {
+    assert.equal(await started.ended, EXIT_CODE[code], started.output());
+    return started.output();
+  }
+  const correlationIdOf = (output: string): string =>
+    /"correlation_id":"(smoke-[0-9a-f-]{36})"/.exec(output)?.[1] ?? '';
+
+  it("passes, and prints the plan's row", async () => {
+    const output = await ends('completed', run(['--wait-seconds', '60']));
+    const correlationId = correlationIdOf(output);
+    const row = await d.row(rowIdOf(correlationId));
+    assert.equal(row?.status, 'completed', `the row of ${correlationId}`);
+    assert.equal(row.topic, 'Python Basics');
+    const cells = output.split('\n').find((line) => line.includes(row.id) && line.includes('|'));
+    assert.match(cells ?? '', new RegExp(`^ ${row.id} \\| ${correlationId} \\| completed \\| \\S+ +\\| 0 +$`));
+    assert.match(output, /select id, correlation_id, status, created_at, retry_count\n +from content_requests/);
+    assert.match(output, /^passed$/m);
+  });
+
+  it('asks Temporal where the database is out of reach, and never twice under the same id', async () => {
+    const [one, two] = await Promise.all([
+      ends('completed', run(['--wait-seconds', '60'], withoutDatabase)),
+      ends('completed', run(['--via', 'temporal', '--wait-seconds', '60'])),
+    ]);
+    assert.match(one, /the database was not asked/);
+    assert.match(two, / completed \| \S+ +\| 0 +\n\(1 row\)/);
+    assert.notEqual(correlationIdOf(one), correlationIdOf(two));
+  });
+
+  it('a request that fails is exit 4, by the row and by the run', async () => {
+    await worker.stop();
+    // A provider that is not there fails every request, as soon as waiting for it is given up.
+    worker = await d.worker(
+      {},
+      { GENERATOR: 'http', GENERATOR_URL: 'http://127.0.0.1:1/', SECRET_KEY: 'x'.repeat(32) },
+    );
+    await bridge.stop();
+    bridge = d.bridge(['--follow'], { RETRY_MAX_AGE_MS: '1' });
+    await bridge.says({ message: 'bridge polls' });
+    const [byRow, byRun] = await Promise.all([
+      ends('failed', run(['--wait-seconds', '60'])),
+      ends('failed', run(['--wait-seconds', '60'], withoutDatabase)),
+    ]);
+    for (const output of [byRow, byRun]) {
+      assert.match(output, / failed +\| /);
+      assert.match(output, /^FAILED: /m);
+    }
+  });
+
+  it('without a worker it times out, exit 3, and says whose turn it was', async () => {
+    await worker.stop();
+    assert.match(await ends('timed_out', run(['--wait-seconds', '3'], withoutDatabase)), /does a worker .* poll\?/);
+  });
+
+  it('without a bridge nobody takes the message: exit 3 too', async () => {
+    await bridge.stop();
+    const output = await ends('timed_out', run(['--wait-seconds', '1']));
+    assert.match(output, /\(0 rows\)/);
+    assert.match(output, /does the bridge run\?/);
+  });
+
+  it('what does not answer is exit 5 and named, and nothing is published', async () => {
+    const nowhere = { DATABASE_URL: 'postgresql://u:hunter2@127.0.0.1:1/d' };
+    const output = await ends('unavailable', run([], nowhere));
+    assert.match(output, /^smoke: PostgreSQL at 127\.0\.0\.1:1\/d: /m);
+    assert.doesNotMatch(output, /published|hunter2/);
+    const topic = await ends('unavailable', run([], { PUBSUB_TOPIC: 'no-such-topic' }));
+    assert.match(topic, /no-such-topic: .*NOT_FOUND/);
+  });
+
+  it('a wrong configuration is exit 2, one sentence', async () => {
+    assert.match(
+      await ends('configuration', run(['--via', 'postgres'], withoutDatabase)),
+      /^DATABASE_URL: .*--via temporal/,
+    );
+    assert.match(await ends('configuration', run(['--wait-seconds', 'soon'])), /a whole number/);
+    assert.match(await ends('configuration', run(['--via', 'hearsay'])), /postgres, temporal/);
+  });
+});
