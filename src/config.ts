@@ -64,6 +64,8 @@ export interface BridgeConfig {
   readonly rejectStop: boolean;
   readonly rejectAlarmCount: number;
   readonly rejectAlarmRatio: number;
+  /** A run that is open for longer is told of. */
+  readonly openTooLongMs: number;
   readonly log: LogConfig;
   readonly warnings: Warnings;
 }
@@ -145,6 +147,7 @@ export function readBridgeConfig(env: Env): BridgeConfig {
     rejectStop: reader.boolean('BRIDGE_REJECT_STOP'),
     rejectAlarmCount: reader.number('BRIDGE_REJECT_ALARM_COUNT'),
     rejectAlarmRatio: reader.number('BRIDGE_REJECT_ALARM_RATIO'),
+    openTooLongMs: reader.number('BRIDGE_OPEN_TOO_LONG_MS'),
     log: readLog(reader),
     warnings: reader.warnings,
   };

@@ -82,6 +82,7 @@ export const SETTINGS = [
   { name: 'BRIDGE_REJECT_STOP', kind: 'boolean', usedBy: B, default: false, why: 'Stop at the rejection alarm. Off: healthy messages go on.' },
   { name: 'BRIDGE_REJECT_ALARM_COUNT', kind: 'integer', usedBy: B, default: 20, min: 1, max: 100, unit: 'messages of the last 100', why: 'With the ratio: more likely a changed schema than bad messages.' },
   { name: 'BRIDGE_REJECT_ALARM_RATIO', kind: 'number', usedBy: B, default: 0.2, min: 0, max: 1, unit: 'of the last 100', why: 'As above; the alarm needs both.' },
+  { name: 'BRIDGE_OPEN_TOO_LONG_MS', kind: 'integer', usedBy: B, default: 4 * HOUR_MS, min: 1_000, max: 168 * HOUR_MS, unit: 'ms', why: 'A run that is open for longer is told of in a line that an alert reads (runs_open_too_long). By the defaults a script ends within 1 h 20 min, an hour of an absent provider included, and one video that fails all five times after 2.5 h more.' },
 
   { name: 'RETRY_MAX_ATTEMPTS', kind: 'integer', usedBy: B, default: RETRY.maxAttempts, min: 1, max: 100, unit: 'attempts', why: 'Counted attempts of a generation, the first included. RETRY_* are fixed in a run when the bridge starts it.' },
   { name: 'RETRY_FIRST_WAIT_MS', kind: 'integer', usedBy: B, default: RETRY.firstWaitMs, min: 1, max: 24 * HOUR_MS, unit: 'ms', why: 'The wait after the first failure.' },
@@ -115,7 +116,7 @@ export const SETTINGS = [
   { name: 'HEALTH_HOST', kind: 'text', usedBy: BW, default: '0.0.0.0', why: 'The address that health is answered on. The platform asks from outside of the container; npm start sets 127.0.0.1.' },
   { name: 'BUILD_ID', kind: 'text', usedBy: ALL, default: null, why: 'Of the image, which sets it: the first 12 characters of the commit. In every log line, in /health, and the version of WORKER_VERSIONING. Unset = the version of the package.' },
   { name: 'COMMIT_SHA', kind: 'text', usedBy: ALL, default: null, why: 'Of the image, which sets it. In the first log line.' },
-  { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True.' },
+  { name: 'LOG_LEVEL', kind: 'choice', usedBy: ALL, default: null, values: ['trace', 'debug', 'info', 'warn', 'error'], why: 'Unset = info, or debug where DEBUG is True. Above info request_completed is not written, and the failure ratio has nothing to compare with.' },
   { name: 'LOG_FORMAT', kind: 'choice', usedBy: ALL, default: null, values: ['json', 'pretty'], why: 'Unset = pretty on a terminal, else json as Cloud Logging reads it.' },
   { name: 'DEBUG', kind: 'text', usedBy: ALL, default: null, why: 'True = LOG_LEVEL debug. Other values are let be: npm packages read DEBUG too.' },
   { name: 'SECRET_KEY', kind: 'text', usedBy: W, default: null, secret: true, why: 'Signs the calls of GENERATOR=http, and is required by it: at least 32 bytes (openssl rand -hex 32). Otherwise accepted, unused: the deployment plan sets it for the API\'s library.' },

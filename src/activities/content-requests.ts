@@ -206,7 +206,7 @@ async function fenced(
 async function whyNot(database: Database, owner: Ownership, own?: Status): Promise<FencedResult> {
   const row = await database.maybeOne<sql.Owner>(sql.findOwner(owner.rowId));
   if (row?.owner_token !== owner.ownerToken) return { kind: 'row-lost' };
-  if (row.status === own) return { kind: 'written' };
+  if (row.status === own) return { kind: 'written', again: true };
   return { kind: 'row-already-terminal', status: row.status };
 }
 
@@ -313,7 +313,7 @@ async function failWaiting(database: Database, input: FailInput, failure: sql.Ro
   if (await database.writes(sql.rejectRequestById(input.rowId, failure))) return { kind: 'written' };
   const row = await database.maybeOne<sql.Owner>(sql.findOwner(input.rowId));
   const ownRetriedWrite = row?.owner_token === null && row.failed_by === input.runId;
-  return { kind: ownRetriedWrite ? 'written' : 'row-lost' };
+  return ownRetriedWrite ? { kind: 'written', again: true } : { kind: 'row-lost' };
 }
 
 export function cancelRequest(database: Database, owner: Ownership): Promise<FencedResult> {

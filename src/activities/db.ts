@@ -15,6 +15,8 @@ export class DatabaseError extends Error {
   /** SQLSTATE, errno, or `unknown`. */
   readonly code: string;
   readonly constraint: string | null;
+  /** About the connection, not the statement: there is none, or it broke. */
+  readonly ofConnection: boolean;
 
   constructor(statement: string, cause: unknown) {
     const code = codeOf(cause);
@@ -26,12 +28,19 @@ export class DatabaseError extends Error {
     super(`${statement}: ${code}${text}`, quotes ? {} : { cause });
     this.code = code;
     this.permanent = isSqlState(code) && REFUSED.test(code);
+    this.ofConnection = !isSqlState(code) || NO_CONNECTION.test(code);
     this.constraint = cause instanceof pg.DatabaseError ? (cause.constraint ?? null) : null;
   }
 }
 
 /** The data itself: 22 data exception, 23 constraint, 44 check option, 54 program limit, P0001 raised by a trigger. */
 const REFUSED = /^(22|23|44|54|P0001)/;
+
+/**
+ * PostgreSQL takes or keeps no connection: 08 connection exception, 28 refused user or password, 3D000 no such database, 53300
+ * too many connections, 57P01 to 57P05 it shuts down, starts, or drops what is idle. What has no SQLSTATE did not reach it.
+ */
+const NO_CONNECTION = /^(08...|28...|3D000|53300|57P0[1-5])$/;
 
 /** https://www.postgresql.org/docs/current/errcodes-appendix.html; errno names such as EPIPE have five letters, too. */
 function isSqlState(code: string): boolean {

@@ -3,6 +3,7 @@ import { activityInfo, ApplicationFailure } from '@temporalio/activity';
 import { GENERATION_FAILURE } from '../contract/generation-failure.ts';
 import type { WorkerActivities } from '../contract/workflow-io.ts';
 import { faultPoint, type FaultPoint } from '../fault-points.ts';
+import type { Logger } from '../log.ts';
 import {
   cancelRequest,
   completeRequest,
@@ -11,6 +12,7 @@ import {
   rejectRequest,
   storeScript,
 } from './content-requests.ts';
+import { tellCompleted, tellDatabaseTrouble, tellFailed, tellRejected } from './alert-lines.ts';
 import { DatabaseError, type DatabasePool } from './db.ts';
 import { generateContent } from './generate.ts';
 import { awaitMedium, startMedium, type MediaDeps } from './media.ts';
@@ -20,7 +22,8 @@ export interface ActivityDeps extends MediaDeps {
 }
 
 export function createActivities(deps: ActivityDeps): WorkerActivities {
-  const { database } = deps;
+  const { database, log } = deps;
+  const rowWrite = rowWriter(log);
   return {
     recordRequest: (input) => {
       const askedAt = new Date(activityInfo().scheduledTimestampMs).toISOString();
@@ -35,36 +38,46 @@ export function createActivities(deps: ActivityDeps): WorkerActivities {
     startMedium: (input) => rowWrite(input.rowId, () => startMedium(deps, input)),
     awaitMedium: (input) => rowWrite(input.rowId, () => awaitMedium(deps, input)),
     completeRequest: (input) =>
-      rowWrite(input.rowId, () => completeRequest(database, input), {
+      rowWrite(input.rowId, async () => tellCompleted(log, input, await completeRequest(database, input)), {
         before: 'worker.completing',
         after: 'worker.completed',
       }),
     failRequest: (input) =>
-      rowWrite(input.rowId, () => failRequest(database, input), { before: 'worker.failing', after: 'worker.failed' }),
+      rowWrite(input.rowId, async () => tellFailed(log, input, await failRequest(database, input)), {
+        before: 'worker.failing',
+        after: 'worker.failed',
+      }),
     cancelRequest: (input) =>
       rowWrite(input.rowId, () => cancelRequest(database, input), { after: 'worker.cancelled' }),
     rejectRequest: (input) =>
-      rowWrite(input.messageId, () => rejectRequest(database, input), { after: 'worker.rejected' }),
+      rowWrite(input.messageId, async () => tellRejected(log, input, await rejectRequest(database, input)), {
+        after: 'worker.rejected',
+      }),
   };
 }
 
 /** What PostgreSQL refuses for good ends the activity; everything else about the database is retried. */
-async function rowWrite<T>(
-  key: string,
-  write: () => Promise<T>,
-  { before, after }: { readonly before?: FaultPoint; readonly after?: FaultPoint } = {},
-): Promise<T> {
-  try {
-    if (before !== undefined) await faultPoint(before, key);
-    const result = await write();
-    if (after !== undefined) await faultPoint(after, key);
-    return result;
-  } catch (error) {
-    if (!(error instanceof DatabaseError)) throw error;
-    if (!error.permanent) throw ApplicationFailure.retryable(error.message, GENERATION_FAILURE.database);
-    throw ApplicationFailure.nonRetryable(error.message, GENERATION_FAILURE.databaseRejected, {
-      code: error.code,
-      retryAfterMs: null,
-    });
-  }
+function rowWriter(log: Logger) {
+  return async <T>(
+    key: string,
+    write: () => Promise<T>,
+    { before, after }: { readonly before?: FaultPoint; readonly after?: FaultPoint } = {},
+  ): Promise<T> => {
+    try {
+      if (before !== undefined) await faultPoint(before, key);
+      const result = await write();
+      if (after !== undefined) await faultPoint(after, key);
+      return result;
+    } catch (error) {
+      if (!(error instanceof DatabaseError)) throw error;
+      if (!error.permanent) {
+        tellDatabaseTrouble(log, error);
+        throw ApplicationFailure.retryable(error.message, GENERATION_FAILURE.database);
+      }
+      throw ApplicationFailure.nonRetryable(error.message, GENERATION_FAILURE.databaseRejected, {
+        code: error.code,
+        retryAfterMs: null,
+      });
+    }
+  };
 }

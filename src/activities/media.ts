@@ -13,6 +13,7 @@ import type {
 import { abortable } from '../generators/abortable.ts';
 import { faultPoint } from '../fault-points.ts';
 import { GeneratorError, PROVIDER_MOVED, type MediaGenerator, type MediumAnswer } from '../generators/generator.ts';
+import { connectionAlert } from './alert-lines.ts';
 import { classify } from './classify.ts';
 import { markMedium, startMediumStage, storeMedium } from './content-requests.ts';
 import { DatabaseError } from './db.ts';
@@ -133,7 +134,10 @@ async function report(deps: MediaDeps, input: Ownership, write: Promise<FencedRe
     written = await write;
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.permanent) throw error;
-    deps.log.warn({ err: error, rowId: input.rowId }, 'medium not written; the end of the run carries it');
+    deps.log.warn(
+      { ...connectionAlert(error), err: error, rowId: input.rowId },
+      'medium not written; the end of the run carries it',
+    );
     return;
   }
   refuseUnlessOurs(written);

@@ -9,6 +9,7 @@ import {
 import type { Ownership } from '../contract/workflow-io.ts';
 import { abortable } from '../generators/abortable.ts';
 import { GeneratorError, type GenerationContext, type Generator } from '../generators/generator.ts';
+import { connectionAlert } from './alert-lines.ts';
 import { classify, type Failure } from './classify.ts';
 import { countFailure } from './content-requests.ts';
 import type { Database } from './db.ts';
@@ -135,6 +136,9 @@ async function noteFailure(deps: ProviderDeps, input: CountedCall): Promise<void
   try {
     await countFailure(deps.database, input, input.failures + 1);
   } catch (error) {
-    deps.log.warn({ err: error, rowId: input.rowId }, 'retry_count not written; the next write carries it');
+    deps.log.warn(
+      { ...connectionAlert(error), err: error, rowId: input.rowId },
+      'retry_count not written; the next write carries it',
+    );
   }
 }

@@ -1,10 +1,11 @@
 /** Namespace, search attributes, and somebody who will run what is started. */
 import type { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
+import { ALERT } from '../contract/alert.ts';
 import { SEARCH_ATTRIBUTE } from '../contract/names.ts';
 import { within, type Clock } from './clock.ts';
 import { classifyTemporal, CODE, codeOf, describeError } from './grpc.ts';
-import { problem, warning, type Checked, type Finding } from './preflight.ts';
+import { problem, warning, type Checked, type Finding, type Warning } from './preflight.ts';
 
 const { INDEXED_VALUE_TYPE_KEYWORD: KEYWORD } = proto.temporal.api.enums.v1.IndexedValueType;
 const { TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY } = proto.temporal.api.enums.v1.TaskQueueType;
@@ -13,9 +14,7 @@ const GUARD_MS = 1_000;
 
 export async function checkTemporal(client: Client, taskQueue: string, clock: Clock): Promise<Checked> {
   const { namespace } = client.options;
-  const call = <T>(what: string, run: () => Promise<T>): Promise<T> =>
-    within(clock, DEADLINE_MS + GUARD_MS, what, client.withDeadline(Date.now() + DEADLINE_MS, run));
-
+  const call = caller(client, clock);
   try {
     await call('describeNamespace', () => client.workflowService.describeNamespace({ namespace }));
   } catch (error) {
@@ -25,12 +24,16 @@ export async function checkTemporal(client: Client, taskQueue: string, clock: Cl
   }
   const [attributes, pollers] = await Promise.all([
     checkSearchAttributes(client, namespace, call),
-    checkPollers(client, namespace, taskQueue, call),
+    findPollers(client, taskQueue, clock),
   ]);
   return [...attributes, ...pollers];
 }
 
 type Call = <T>(what: string, run: () => Promise<T>) => Promise<T>;
+
+function caller(client: Client, clock: Clock): Call {
+  return (what, run) => within(clock, DEADLINE_MS + GUARD_MS, what, client.withDeadline(Date.now() + DEADLINE_MS, run));
+}
 
 async function checkSearchAttributes(client: Client, namespace: string, call: Call): Promise<Finding[]> {
   try {
@@ -56,7 +59,10 @@ async function checkSearchAttributes(client: Client, namespace: string, call: Ca
   }
 }
 
-async function checkPollers(client: Client, namespace: string, taskQueue: string, call: Call): Promise<Finding[]> {
+/** Nothing where both kinds of tasks have pollers. Never rejects. */
+export async function findPollers(client: Client, taskQueue: string, clock: Clock): Promise<Warning[]> {
+  const { namespace } = client.options;
+  const call = caller(client, clock);
   try {
     const counts = await Promise.all(
       [TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY].map(async (taskQueueType) => {
@@ -67,7 +73,8 @@ async function checkPollers(client: Client, namespace: string, taskQueue: string
       }),
     );
     if (counts.every((pollers) => pollers > 0)) return [];
-    return [warning(`nobody polls task queue ${taskQueue}: runs will wait. Start a worker: npm run worker`)];
+    const text = `nobody polls task queue ${taskQueue}: runs will wait. Start a worker: npm run worker`;
+    return [warning(text, ALERT.noWorkerPolls)];
   } catch (error) {
     return [warning(`whether a worker polls ${taskQueue} cannot be checked (${describeError(error)}).`)];
   }

@@ -1,16 +1,23 @@
 /** Looks at everything the bridge needs before the first pull, and says in one message what is wrong and what mends it. */
+import type { AlertCode } from '../contract/alert.ts';
 import { untilAborted, type Clock } from './clock.ts';
 import type { Trouble } from './grpc.ts';
 
 /** What one check found. Warnings let the run go on. */
-export type Finding =
-  { readonly kind: 'problem'; readonly text: string } | { readonly kind: 'warning'; readonly text: string };
+export type Finding = { readonly kind: 'problem'; readonly text: string } | Warning;
+
+export interface Warning {
+  readonly kind: 'warning';
+  readonly text: string;
+  /** An alert reads the line of it. */
+  readonly alert?: AlertCode;
+}
 
 export type Checked = readonly Finding[] | Extract<Trouble, { kind: 'outage' }>;
 
 export type Preflight =
-  | { readonly kind: 'ok'; readonly warnings: readonly string[] }
-  | { readonly kind: 'problems'; readonly problems: readonly string[]; readonly warnings: readonly string[] }
+  | { readonly kind: 'ok'; readonly warnings: readonly Warning[] }
+  | { readonly kind: 'problems'; readonly problems: readonly string[]; readonly warnings: readonly Warning[] }
   | { readonly kind: 'outage'; readonly of: 'temporal' | 'pubsub'; readonly error: string };
 
 export interface PreflightChecks {
@@ -19,13 +26,17 @@ export interface PreflightChecks {
 }
 
 export const problem = (text: string): Finding => ({ kind: 'problem', text });
-export const warning = (text: string): Finding => ({ kind: 'warning', text });
+export const warning = (text: string, alert?: AlertCode): Warning => ({
+  kind: 'warning',
+  text,
+  ...(alert === undefined ? {} : { alert }),
+});
 
 export async function preflight(checks: PreflightChecks): Promise<Preflight> {
   const [temporal, pubsub] = await Promise.all([checks.temporal(), checks.pubsub()]);
   const findings = [temporal, pubsub].flatMap((checked) => ('kind' in checked ? [] : checked));
   const problems = findings.filter((finding) => finding.kind === 'problem').map((finding) => finding.text);
-  const warnings = findings.filter((finding) => finding.kind === 'warning').map((finding) => finding.text);
+  const warnings = findings.filter((finding) => finding.kind === 'warning');
   // A problem is reported even beside an outage: waiting would not mend it.
   if (problems.length > 0) return { kind: 'problems', problems, warnings };
   if ('kind' in temporal) return { kind: 'outage', of: 'temporal', error: temporal.error };

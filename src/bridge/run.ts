@@ -1,6 +1,7 @@
 /** The loop: pull at most as many messages as there are free slots, handle each, leave nothing behind. */
 import type { Logger } from 'pino';
 import type { BridgeConfig } from '../config.ts';
+import { ALERT } from '../contract/alert.ts';
 import { Acks } from './acks.ts';
 import { untilAborted, type Clock } from './clock.ts';
 import { BACKOFF } from './breaker.ts';
@@ -227,7 +228,12 @@ export class Bridge {
       onVerdict: (rejected) => {
         if (!this.#alarm.record(rejected)) return;
         log.error(
-          { count: config.rejectAlarmCount, ratio: config.rejectAlarmRatio, stopping: config.rejectStop },
+          {
+            alert: ALERT.rejections,
+            count: config.rejectAlarmCount,
+            ratio: config.rejectAlarmRatio,
+            stopping: config.rejectStop,
+          },
           'many messages are invalid: has the schema of the publisher changed?',
         );
         if (config.rejectStop) this.stop('reject_alarm', 'rejections passed the alarm and BRIDGE_REJECT_STOP=1');

@@ -9,9 +9,10 @@ import { classifyPubsub, describeError, type Trouble } from './grpc.ts';
 import { keepWakingLetters } from './letter-wake.ts';
 import { LetterWatch } from './letter-watch.ts';
 import { checkPubsub } from './preflight-pubsub.ts';
-import { checkTemporal } from './preflight-temporal.ts';
+import { checkTemporal, findPollers } from './preflight-temporal.ts';
 import { preflightPatiently, problem, type Checked, type Preflight } from './preflight.ts';
 import { Bridge } from './run.ts';
+import { countRuns, keepWatch, tellRunsOpenTooLong, tellWarning } from './run-watch.ts';
 import { createStarter, type Starter } from './start.ts';
 import type { RunPlace } from './start-options.ts';
 import { countLetter, newCounters, type Summary } from './summary.ts';
@@ -74,7 +75,7 @@ export async function openSession(
   const result = await preflightPatiently(checks, limitMs, systemClock, signal, (outage) => {
     log.warn({ of: outage.of, error: outage.error }, 'preflight: not reachable; will try again');
   });
-  for (const text of result.kind === 'outage' ? [] : result.warnings) log.warn({ warning: text }, 'preflight warning');
+  for (const warning of result.kind === 'outage' ? [] : result.warnings) tellWarning(log, warning);
   const { pubsub, temporal } = open;
   if (result.kind !== 'ok' || pubsub === null || temporal === null) {
     await close();
@@ -142,8 +143,25 @@ export async function startBridge(
   keepWakingLetters(wake, follow, stopped.signal).catch((error: unknown) => {
     bridge.stop('unexpected', `the look for letters failed: ${describeError(error)}`);
   });
-  return { kind: 'running', bridge, ended: runBoth(bridge, worker, log) };
+  const watch = {
+    count: countRuns(temporal.client),
+    findPollers: () => findPollers(temporal.client, config.temporal.taskQueue, systemClock),
+    openTooLongMs: config.openTooLongMs,
+    clock: systemClock,
+    log,
+  };
+  if (follow)
+    keepWatch(watch, signal).catch((error: unknown) => log.warn({ error: describeError(error) }, 'watch ended'));
+  const ended = runBoth(bridge, worker, log).then(async (summary) => {
+    if (!follow && hasTime(summary)) await tellRunsOpenTooLong(watch, signal);
+    return summary;
+  });
+  return { kind: 'running', bridge, ended };
 }
+
+/** Whoever was told to stop has seconds, and whom Temporal does not answer need not ask it. */
+const hasTime = ({ exitReason }: Summary): boolean =>
+  exitReason === 'drained' || exitReason === 'max_runtime' || exitReason === 'max_messages';
 
 async function runBoth(bridge: Bridge, worker: DeadLetterWorker, log: Logger): Promise<Summary> {
   // A signal stops both at once: together they have shutdownMs.

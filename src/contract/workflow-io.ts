@@ -226,9 +226,10 @@ export interface FailInput extends Ownership {
   readonly neverOwned?: true;
 }
 
-/** Zero rows written is a case with a name; `written` includes one's own retried write. */
+/** Zero rows written is a case with a name. */
 export type FencedResult =
-  | { readonly kind: 'written' }
+  /** `again`: by an earlier try of this very write, whose answer was lost. */
+  | { readonly kind: 'written'; readonly again?: true }
   | { readonly kind: 'row-already-terminal'; readonly status: string }
   | { readonly kind: 'row-lost' };
 

@@ -2,14 +2,23 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { abortable } from '../generators/abortable.ts';
 
+export type Server = 'database' | 'Temporal';
+
 /** Somebody does not answer; the message is a sentence about whom. Everything else that an attempt throws is no outage. */
 export class Away extends Error {
   override readonly name = 'Away';
+  readonly servers: readonly Server[];
+
+  constructor(message: string, servers: readonly Server[]) {
+    super(message);
+    this.servers = servers;
+  }
 }
 
 export interface Wait {
   /** Who does not answer. */
   readonly reason: string;
+  readonly away: readonly Server[];
   /** From 1. */
   readonly tries: number;
   readonly waitMs: number;
@@ -37,7 +46,7 @@ export async function untilAnswered<T>(
       if (isAborted(stop)) return null;
       if (!(error instanceof Away)) throw error;
       const waitMs = waitAfter(tries);
-      onWait({ reason: error.message, tries, waitMs });
+      onWait({ reason: error.message, away: error.servers, tries, waitMs });
       await sleep(waitMs, undefined, { signal: stop }).catch(() => undefined);
     }
   }

@@ -9,6 +9,7 @@ import { createActivities } from '../activities/index.ts';
 import { openDatabase, type DatabasePool } from '../activities/db.ts';
 import { schemaFaults } from '../activities/schema.ts';
 import { ConfigError, type WorkerConfig, type WorkerVersion } from '../config.ts';
+import { ALERT } from '../contract/alert.ts';
 import { abortable } from '../generators/abortable.ts';
 import type { Generator } from '../generators/generator.ts';
 import { startHealth, type Health, type HealthOptions } from '../health.ts';
@@ -16,7 +17,7 @@ import type { Logger } from '../log.ts';
 import { workflowBundle } from '../workflow-bundle.ts';
 import { untilAnswered } from './patience.ts';
 import { ProviderState } from './provider-state.ts';
-import { askServers, ofTemporal } from './servers.ts';
+import { askServers, DatabaseRefuses, ofTemporal } from './servers.ts';
 
 export interface WorkerDeps {
   readonly config: WorkerConfig;
@@ -59,10 +60,16 @@ export async function startWorker(deps: WorkerDeps, stop: AbortSignal): Promise<
       return { connection, worker: await createWorker(deps, connection, await bundle(), database, provider) };
     },
     stop,
-    (wait) => {
-      log.warn({ ...wait }, 'the worker cannot start yet: it tries again');
+    ({ away, ...wait }) => {
+      const alert = away.includes('database') ? { alert: ALERT.databaseConnection } : {};
+      log.warn({ ...alert, ...wait }, 'the worker cannot start yet: it tries again');
     },
-  );
+  ).catch((error: unknown) => {
+    // What to mend is said by whoever ends the process with it.
+    if (error instanceof DatabaseRefuses)
+      log.error({ alert: ALERT.databaseConnection }, 'the database refuses the worker');
+    throw error;
+  });
   if (started === null) {
     // The pool is not waited for: a server that says nothing would hold it up for its timeout.
     await health?.close();

@@ -8,6 +8,9 @@ import { placeOf, tlsTrouble } from '../postgres-connection.ts';
 import { Away } from './patience.ts';
 import { databaseRefusal, inWords, temporalRefusal } from './refusals.ts';
 
+/** No connection to the database, and no wait mends it: user, password, database, certificate. */
+export class DatabaseRefuses extends ConfigError {}
+
 /** Core itself gives a silent server up after 30 s. */
 const TEMPORAL_DEADLINE_MS = 10_000;
 
@@ -17,13 +20,13 @@ export async function askServers(
   databaseUrl: string,
   temporal: TemporalConfig,
 ): Promise<NativeConnection> {
-  const away: string[] = [];
+  const away: Away[] = [];
   const unlessAway = async <T>(asked: Promise<T>): Promise<T | undefined> => {
     try {
       return await asked;
     } catch (error) {
       if (!(error instanceof Away)) throw error;
-      away.push(error.message);
+      away.push(error);
       return undefined;
     }
   };
@@ -34,7 +37,10 @@ export async function askServers(
   if (away.length === 0 && connection !== undefined) return connection;
   // Connected anew at the next try: this one may be dead by then, and nobody would see it.
   await connection?.close();
-  throw new Away(away.join('; '));
+  throw new Away(
+    away.map(({ message }) => message).join('; '),
+    away.flatMap(({ servers }) => servers),
+  );
 }
 
 async function askDatabase(database: DatabasePool, url: string): Promise<void> {
@@ -42,10 +48,10 @@ async function askDatabase(database: DatabasePool, url: string): Promise<void> {
   const faults = await schemaFaults(database).catch((error: unknown) => {
     if (!(error instanceof DatabaseError)) throw error;
     const trouble = tlsTrouble(error, placeOf(url));
-    if (trouble !== null) throw new ConfigError([trouble]);
+    if (trouble !== null) throw new DatabaseRefuses([trouble]);
     const fix = databaseRefusal(error);
-    if (fix !== null) throw new ConfigError([`${where} refuses the worker (${inWords(error)}); ${fix}.`]);
-    throw new Away(`${where} does not answer (${inWords(error)})`);
+    if (fix !== null) throw new DatabaseRefuses([`${where} refuses the worker (${inWords(error)}); ${fix}.`]);
+    throw new Away(`${where} does not answer (${inWords(error)})`, ['database']);
   });
   if (faults.length === 0) return;
   throw new ConfigError([
@@ -77,7 +83,7 @@ export function ofTemporal(error: unknown, { address, namespace }: TemporalConfi
   const where = `Temporal at ${address}, namespace ${namespace},`;
   const fix = temporalRefusal(error, namespace);
   if (fix !== null) return new ConfigError([`${where} refuses the worker (${inWords(error)}); ${fix}.`]);
-  return isOutage(error) ? new Away(`${where} does not answer (${inWords(error)})`) : error;
+  return isOutage(error) ? new Away(`${where} does not answer (${inWords(error)})`, ['Temporal']) : error;
 }
 
 function isOutage(error: unknown): boolean {

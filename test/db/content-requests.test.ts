@@ -79,7 +79,9 @@ describe('content_requests', () => {
 
       for (const status of TERMINAL_STATUSES) {
         const expected =
-          status === own ? ({ kind: 'written' } as const) : ({ kind: 'row-already-terminal', status } as const);
+          status === own
+            ? ({ kind: 'written', again: true } as const)
+            : ({ kind: 'row-already-terminal', status } as const);
         it(`${expected.kind}, nothing changed: its own row is ${status} already`, async () => {
           const owner = { rowId: await rows.insert({ status, owner_token: 'run-1' }), ownerToken: 'run-1' };
           assert.deepEqual(await untouched(owner.rowId, () => write(rows.database, owner)), expected);
@@ -407,7 +409,7 @@ describe('content_requests', () => {
         run_id: 'run-x',
       });
       await untouched(rowId, async () => {
-        assert.deepEqual(await fail(rowId), { kind: 'written' });
+        assert.deepEqual(await fail(rowId), { kind: 'written', again: true });
         assert.deepEqual(await fail(rowId, 'run-y'), { kind: 'row-lost' }, 'the twin: of another run');
       });
     });

@@ -36,6 +36,7 @@ export function bridgeConfig(overrides: Partial<BridgeConfig> = {}): BridgeConfi
     rejectStop: false,
     rejectAlarmCount: 20,
     rejectAlarmRatio: 0.2,
+    openTooLongMs: 14_400_000,
     log: { level: 'info', format: 'json', project: null },
     warnings: [],
     ...overrides,

@@ -73,6 +73,7 @@ describe('config: defaults', () => {
       rejectStop: false,
       rejectAlarmCount: 20,
       rejectAlarmRatio: 0.2,
+      openTooLongMs: 14_400_000,
       log: { level: 'info', format: process.stdout.isTTY ? 'pretty' : 'json', project: NAMES.project },
       warnings: [],
     });

@@ -15,15 +15,17 @@ describe('patience', () => {
     const answer = await untilAnswered(
       () => {
         tries += 1;
-        return tries < 3 ? Promise.reject(new Away(`not yet ${String(tries)}`)) : Promise.resolve('there');
+        return tries < 3
+          ? Promise.reject(new Away(`not yet ${String(tries)}`, ['database']))
+          : Promise.resolve('there');
       },
       never,
       (wait) => waits.push(wait),
     );
     assert.equal(answer, 'there');
     assert.deepEqual(waits, [
-      { reason: 'not yet 1', tries: 1, waitMs: 250 },
-      { reason: 'not yet 2', tries: 2, waitMs: 500 },
+      { reason: 'not yet 1', away: ['database'], tries: 1, waitMs: 250 },
+      { reason: 'not yet 2', away: ['database'], tries: 2, waitMs: 500 },
     ]);
   });
 
@@ -39,7 +41,7 @@ describe('patience', () => {
 
   it('the signal ends a wait', async () => {
     const stop = new AbortController();
-    const away = (): Promise<never> => Promise.reject(new Away('away'));
+    const away = (): Promise<never> => Promise.reject(new Away('away', ['Temporal']));
     assert.equal(await untilAnswered(away, stop.signal, () => stop.abort()), null);
   });
 
