@@ -53,6 +53,8 @@ const TERMINAL = ['completed', 'failed', 'cancelled'];
 const REPORT_MS = 10_000;
 /** Far below the subscription's own dead-letter policy of 100. */
 const MOST_DELIVERIES = 25;
+/** What waits for another message of its request comes that often: the emulator never lengthens the policy's first wait. */
+const BACKOFF_MS = 10_000;
 /** The shortest lease of all runs: in one that lasts longer, a message may come back more than once. */
 const LEASE_MS = 10_000;
 /** The emulator hands messages to the poll of a bridge that has just ended, however soundly. */
@@ -390,7 +392,8 @@ function deliveredTooOften({ requests, published, facts, faults }: Told): Violat
       lostLeases(faults, life) +
       ends.filter(({ at }) => life.from <= at && at <= life.to).length +
       (again ? delivery.givenBack : 0);
-    if (delivery.times <= Math.min(MOST_DELIVERIES, 1 + causes)) return [];
+    const most = Math.max(MOST_DELIVERIES, again ? (life.to - life.from) / BACKOFF_MS : 0);
+    if (delivery.times <= Math.min(most, 1 + causes)) return [];
     const planned = its.length === 0 ? 'nowhere' : its.map(({ index }) => index).join();
     return [
       {

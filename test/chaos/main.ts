@@ -86,6 +86,7 @@ function named(name: string): Fault {
 
 const slug = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]+/g, '-');
 
+const INTERRUPTED = 130;
 const outcomes = new Map<string, Outcome>();
 
 /** Whether all holds. */
@@ -97,6 +98,8 @@ async function runJob(
   const folder = keep === undefined ? await mkdtemp(path.join(tmpdir(), 'chaos-')) : path.join(keep, slug(name));
   say(`== ${name}: seed ${String(options.seed)}, ${String(options.faults.length)} faults; logs in ${folder}`);
   const outcome = await runChaos({ ...options, folder, say, signal: interrupt.signal });
+  // What was not broken to its end shows nothing, and is not recorded.
+  if (interrupt.signal.aborted) process.exit(INTERRUPTED);
   const missed = demands(outcome);
   const entry = entryOf(name, outcome, missed, faultsOnly);
   outcomes.set(name, outcome);

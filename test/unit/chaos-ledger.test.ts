@@ -441,6 +441,17 @@ const BROKEN: readonly [what: string, line: Line, facts: Facts, more?: Partial<T
     'delivered too often',
     delivered(delivery(3, { givenBack: 1 }), 'm6'),
   ],
+  [
+    'more deliveries than 25, with a cause for each',
+    'delivered too often',
+    delivered(delivery(26)),
+    { faults: Array.from({ length: 25 }, () => ({ name: 'short', from: 900, to: 1_000, redelivers: true })) },
+  ],
+  [
+    'given back more often than its life explains',
+    'delivered too often',
+    delivered(delivery(30, { givenBack: 29, lastAt: 280_000 }), 'm6'),
+  ],
   ['a worker that ended by itself', 'process ended', exit({ role: 'worker' })],
   ['a bridge with a stack', 'process ended', exit({ how: 1, ordered: true })],
   ['a bridge without Temporal, which was there', 'process ended', exit({ how: 3 })],
@@ -555,6 +566,11 @@ describe('truth ledger', () => {
     [
       'one that was given back while another of its request was decided',
       delivered(delivery(2, { givenBack: 1 }), 'm6'),
+      {},
+    ],
+    [
+      'one that was given back every 10 s for five minutes of an outage',
+      delivered(delivery(30, { givenBack: 29, lastAt: 310_000 }), 'm6'),
       {},
     ],
     [
