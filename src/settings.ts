@@ -43,7 +43,6 @@ const DS = ['worker', 'migrate', 'smoke'] as const;
 const BW = ['bridge', 'worker'] as const;
 const ALL = ['bridge', 'worker', 'migrate'] as const;
 const T = ['bridge', 'worker', 'rollout', 'smoke'] as const;
-const BS = ['bridge', 'smoke'] as const;
 const BL = ['bridge', 'letters'] as const;
 const BSL = ['bridge', 'smoke', 'letters'] as const;
 const HOUR_MS = 3_600_000;
