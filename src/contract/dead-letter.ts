@@ -96,10 +96,7 @@ export function isForwarded(attributes: Readonly<Record<string, string>>): boole
  * The attributes of a letter that is published again as a request. All of its own go along: by `dlq_id` a failed row
  * knows a replay whatever the clocks say, and the next letter replaces the rest.
  */
-export function replayAttributes(
-  attributes: Readonly<Record<string, string>>,
-  dlqId: string,
-): Record<string, string> {
+export function replayAttributes(attributes: Readonly<Record<string, string>>, dlqId: string): Record<string, string> {
   const count = Math.min(Number(replayCount(attributes['dlq_replay_count'])) + 1, MAX_REPLAY_COUNT);
   const own = { dlq_id: dlqId, dlq_replay_count: String(count) };
   const others = Object.entries(attributes).filter(([key]) => !(key in own) && !FORWARDED.test(key));

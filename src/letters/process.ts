@@ -113,7 +113,9 @@ function leftovers({ walked, copies, notAcked, cameBack }: Settled, { limit }: C
   return [
     ...(copies > 0 ? [`${String(copies)} more were copies of these, and are gone with them`] : []),
     ...(cameBack > 0 ? [`${letters(cameBack)} came back at once, and stay: the cause is not mended`] : []),
-    ...(notAcked > 0 ? [`${letters(notAcked)} could not be acked, and will come again: a second replay is harmless`] : []),
+    ...(notAcked > 0
+      ? [`${letters(notAcked)} could not be acked, and will come again: a second replay is harmless`]
+      : []),
     ...(walked.kind === 'enough' ? [`there are more than ${String(limit)}: see --limit`] : []),
   ];
 }
@@ -144,7 +146,8 @@ const whole = (min: number, max: number) => (text: string) => {
 };
 
 const REASONS = [...REJECTION_CODES, ...FAILURE_CODES, UNDELIVERED];
-const WHO = 'a letter: its dlq_id or 8 characters of it, request_id, correlation_id, or the id of the message that died';
+const WHO =
+  'a letter: its dlq_id or 8 characters of it, request_id, correlation_id, or the id of the message that died';
 
 /** @param argv As process.argv. Ends the process. */
 export function runLettersProcess(argv: readonly string[], env: Env): void {
@@ -172,7 +175,10 @@ export function runLettersProcess(argv: readonly string[], env: Env): void {
         ending.end = await run(verb, who, flags, env);
       });
   };
-  add('show', 'looks at letters, and gives them back', 100, showThem).option('--body', "bodies as well: students' words");
+  add('show', 'looks at letters, and gives them back', 100, showThem).option(
+    '--body',
+    "bodies as well: students' words",
+  );
   add('replay', 'publishes letters as requests again, as they were; then acks each', 1_000, replayThem)
     .option('--all', 'every letter')
     .option('--dry-run', 'only say which');

@@ -124,10 +124,9 @@ describe('lines that alerts read', function () {
       const id = `alert-${point}`;
       const rowId = rowIdOf(id);
       // The row has ended, and its try fails before Temporal knows: the next one finds the row.
-      const polls = await worker(
-        { [id]: end === 'ok' ? [{ kind: 'ok' }] : [{ kind: 'permanent', code: 'never' }] },
-        [{ point, key: rowId, action: 'throw' }],
-      );
+      const polls = await worker({ [id]: end === 'ok' ? [{ kind: 'ok' }] : [{ kind: 'permanent', code: 'never' }] }, [
+        { point, key: rowId, action: 'throw' },
+      ]);
       await follow();
       await d.publish(requestFields(id));
       assert.equal((await endOfRun(d, rowId)).status, end === 'ok' ? 'COMPLETED' : 'FAILED');

@@ -62,7 +62,7 @@ describe('a letter', () => {
     assert.deepEqual([rowId, correlationId], [ROW_ID, 'c-1']);
   });
 
-  it("of an invalid message: the identity that its body tells, or none", () => {
+  it('of an invalid message: the identity that its body tells, or none', () => {
     const { dlq_workflow_id: _, correlation_id: __, ...attributes } = OF_RUN;
     const of = (body: object | Uint8Array): (string | null)[] => {
       const { rowId, correlationId } = toLetter(delivery(attributes, body), SUBSCRIPTION);
@@ -115,7 +115,15 @@ describe('a letter, printed', () => {
   it('says who and why; words of the student and values of attributes only where bodies are asked for', () => {
     const text = linesOf(shown(OF_RUN), false).join('\n');
     const json = jsonOf(shown(OF_RUN), false);
-    for (const said of [DLQ_ID.slice(0, 8), 'generation_failed', ROW_ID, 'c-1', '17', 'the provider refuses', '2 copies']) {
+    for (const said of [
+      DLQ_ID.slice(0, 8),
+      'generation_failed',
+      ROW_ID,
+      'c-1',
+      '17',
+      'the provider refuses',
+      '2 copies',
+    ]) {
       assert.ok(text.includes(said), said);
     }
     const fields = JSON.parse(json) as Record<string, unknown>;
