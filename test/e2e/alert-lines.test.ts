@@ -52,6 +52,34 @@ describe('lines that alerts read', function () {
   const endsOf = (workers: readonly Running[], code: AlertCode, rowId: string): Line[] =>
     workers.flatMap((each) => linesOf(each, code)).filter((line) => line['rowId'] === rowId);
 
+  // Before all others: Temporal remembers who has polled for five minutes.
+  it('nobody polls, and a run is open for too long: each is told by a drain, and the second by who follows, too', async () => {
+    const id = 'alert-waits';
+    await d.publish(requestFields(id));
+    const patient = await drain(d);
+    assert.equal(patient.code, 0);
+    assert.equal(linesOf(patient.bridge, ALERT.noWorkerPolls).length, 1);
+    // The twin: by the default limit of hours it is none.
+    expectNone(patient.bridge, [ALERT.runsOpenTooLong]);
+
+    const limit = { BRIDGE_OPEN_TOO_LONG_MS: '1000' };
+    const { bridge } = await drain(d, limit);
+    const [line, ...others] = linesOf(bridge, ALERT.runsOpenTooLong);
+    assert.deepEqual(others, []);
+    assert.equal(line?.['count'], 1);
+    const follows = await follow(limit);
+    await follows.says({ alert: ALERT.runsOpenTooLong });
+
+    await worker();
+    assert.equal((await endOfRun(d, rowIdOf(id))).status, 'COMPLETED');
+    await waitFor('visibility knows', async () => {
+      const { count } = await d.temporal.client.workflow.count("ExecutionStatus = 'Running'");
+      return count === 0;
+    });
+    const healthy = await drain(d, limit);
+    expectNone(healthy.bridge, Object.values(ALERT));
+  });
+
   it('a request that is completed: one line, a redelivery and a copy write no second, and no trouble is told', async () => {
     const id = 'alert-completed';
     const rowId = rowIdOf(id);
@@ -175,33 +203,6 @@ describe('lines that alerts read', function () {
     const refused = startProcess(WORKER, [], { ...d.env, DATABASE_URL: url.href });
     assert.equal(await refused.ended, 2, refused.output());
     assert.equal(linesOf(refused, ALERT.databaseConnection).length, 1);
-  });
-
-  it('nobody polls, and a run is open for too long: each is told by a drain, and the second by who follows, too', async () => {
-    const id = 'alert-waits';
-    await d.publish(requestFields(id));
-    const patient = await drain(d);
-    assert.equal(patient.code, 0);
-    assert.equal(linesOf(patient.bridge, ALERT.noWorkerPolls).length, 1);
-    // The twin: by the default limit of hours it is none.
-    expectNone(patient.bridge, [ALERT.runsOpenTooLong]);
-
-    const limit = { BRIDGE_OPEN_TOO_LONG_MS: '1000' };
-    const { bridge } = await drain(d, limit);
-    const [line, ...others] = linesOf(bridge, ALERT.runsOpenTooLong);
-    assert.deepEqual(others, []);
-    assert.equal(line?.['count'], 1);
-    const follows = await follow(limit);
-    await follows.says({ alert: ALERT.runsOpenTooLong });
-
-    await worker();
-    assert.equal((await endOfRun(d, rowIdOf(id))).status, 'COMPLETED');
-    await waitFor('visibility knows', async () => {
-      const { count } = await d.temporal.client.workflow.count("ExecutionStatus = 'Running'");
-      return count === 0;
-    });
-    const healthy = await drain(d, limit);
-    expectNone(healthy.bridge, Object.values(ALERT));
   });
 
   it('many invalid messages: one line, and exit 5; a few are none', async () => {
