@@ -112,7 +112,7 @@ async function settleThem(
 function leftovers({ walked, copies, notAcked, cameBack }: Settled, { limit }: Choice): string[] {
   return [
     ...(copies > 0 ? [`${String(copies)} more are copies of these`] : []),
-    ...(cameBack > 0 ? [`${letters(cameBack)} came back at once, and are not sent again: the cause is not mended`] : []),
+    ...(cameBack > 0 ? [`${letters(cameBack)} of these came back at once, and stayed: the cause is not mended`] : []),
     ...(notAcked > 0
       ? [`${letters(notAcked)} could not be acked, and will come again: a second replay is harmless`]
       : []),
