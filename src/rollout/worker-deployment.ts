@@ -2,6 +2,7 @@
 import type { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { CODE, codeOf } from '../bridge/grpc.ts';
+import { buildOf } from '../bridge/pollers.ts';
 import type { RolloutConfig } from '../config.ts';
 
 const { WorkerDeploymentVersionStatus, RoutingConfigUpdateState, TaskQueueType } = proto.temporal.api.enums.v1;
@@ -67,13 +68,11 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
       service.describeTaskQueue({ namespace, taskQueue: { name: temporal.taskQueue }, taskQueueType }),
     );
     const since = Date.now() - POLLS_WITHIN_MS;
-    const found = pollers.flatMap(({ lastAccessTime, deploymentOptions: options }): (string | null)[] => {
-      if ((millisecondsOf(lastAccessTime) ?? 0) < since) return [];
-      const versioned =
-        options?.workerVersioningMode ===
-        proto.temporal.api.enums.v1.WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED;
-      if (!versioned) return [null];
-      return options.deploymentName === deploymentName ? [options.buildId ?? ''] : [];
+    const found = pollers.flatMap((poller): (string | null)[] => {
+      if ((millisecondsOf(poller.lastAccessTime) ?? 0) < since) return [];
+      const build = buildOf(poller);
+      if (build === null) return [null];
+      return build.deploymentName === deploymentName ? [build.buildId] : [];
     });
     return new Set(found);
   };
