@@ -49,7 +49,8 @@ export interface WorkerDeployment {
   routing(): Promise<Routing | null>;
   /** Build ids whose workers poll for workflows and for activities alike; null stands for workers without a version. */
   polling(): Promise<ReadonlySet<string | null>>;
-  setCurrent(buildId: string, token: Uint8Array | null): Promise<void>;
+  /** Null = workers without a version. */
+  setCurrent(buildId: string | null, token: Uint8Array | null): Promise<void>;
   /** Null = no ramp. */
   setRamping(
     ramp: { readonly buildId: string; readonly percent: number } | null,
@@ -119,7 +120,7 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
         service.setWorkerDeploymentCurrentVersion({
           namespace,
           deploymentName,
-          buildId,
+          buildId: buildId ?? '',
           conflictToken: token,
           identity,
         }),

@@ -159,11 +159,15 @@ describe('rollout', function () {
     await says('unknown_build', /no build of content-worker has ever polled/, 'status');
   });
 
-  it('beside them, the first build gets its first runs by a ramp, which can be ended', async () => {
+  it('beside them, the first build gets its first runs by a ramp, and both ramp and promotion are rolled back', async () => {
     await startBuild(FIRST, '1');
     await says('done', /aaaa00000001 gets 50 % of the new runs/, 'ramp', FIRST, '50');
     assert.deepEqual(await completedByEach(20), new Set([UNVERSIONED, FIRST]));
     await says('done', /aaaa00000001 gets no new runs; no build gets all/, 'rollback');
+    assert.deepEqual(await completedByEach(8), new Set([UNVERSIONED]));
+    await says('done', /aaaa00000001 gets all new runs/, 'promote', FIRST);
+    assert.deepEqual(await completedByEach(8), new Set([FIRST]));
+    await says('done', /workers without a version get all new runs again, instead of aaaa00000001/, 'rollback');
     assert.deepEqual(await completedByEach(8), new Set([UNVERSIONED]));
     assert.deepEqual(await warnings(), []);
   });
@@ -174,7 +178,6 @@ describe('rollout', function () {
     assert.match(String(warning), /^only workers with a version poll .* npm run rollout -- promote <build id>$/);
     assert.deepEqual(others, []);
     await says('refused', /90 % of the new runs would have no worker: promote aaaa00000001/, 'ramp', FIRST, '10');
-    await says('refused', /no other build has ever been current/, 'rollback');
     const waiting = await publish();
     await waitFor('its run has begun', () =>
       d
@@ -273,9 +276,10 @@ describe('rollout', function () {
     const deployment = workerDeployment(d.temporal.client, readRolloutConfig(d.env));
     const before = await deployment.routing();
     assert(before, 'the deployment is known');
-    await deployment.setCurrent('', before.token);
-    await assert.rejects(deployment.setCurrent('', before.token), { code: 9 });
-    await deployment.setCurrent('', (await deployment.routing())?.token ?? null);
+    await deployment.setCurrent(null, before.token);
+    // gRPC's FAILED_PRECONDITION, which is exit 7.
+    await assert.rejects(deployment.setCurrent(SECOND, before.token), { code: 9 });
+    assert.equal((await deployment.routing())?.current, null);
   });
 
   it('what must be mended is exit 2, a server that is away exit 3', async () => {
