@@ -19,10 +19,12 @@ import { waitFor } from '../support/wait-for.ts';
 
 const MAIN = path.join(projectRoot, 'src/rollout/main.ts');
 
-/** The server looks for open runs of a draining build once in three minutes, and believes that none is there after as long. */
-const SOON_DRAINED = [
+const SOON = [
+  // The server looks for open runs of a draining build once in three minutes, and believes after as long that none is there.
   'matching.wv.VersionDrainageStatusVisibilityGracePeriod=1',
   'matching.wv.VersionDrainageStatusRefreshInterval=1',
+  // Off by default: a worker that has left then counts as polling for 90 s more.
+  'frontend.enableCancelWorkerPollsOnShutdown=true',
 ];
 
 const UNVERSIONED = 'dddd00000000';
@@ -43,7 +45,7 @@ describe('rollout', function () {
   const slow: { asked: number; release: () => void } = { asked: 0, release: () => undefined };
 
   before(async () => {
-    d = await startDeployment({ dynamicConfig: SOON_DRAINED });
+    d = await startDeployment({ dynamicConfig: SOON });
     const released = new Promise<void>((resolve) => (slow.release = resolve));
     provider = await startScriptedServer(async ({ method, body }) => {
       if (method === 'GET') return { status: 200, body: { name: 'scripted' } };
