@@ -274,6 +274,13 @@ describe('rollout', function () {
     assert.deepEqual(others, []);
   });
 
+  it('the replay gate takes the histories of every build, and of workers without one', async () => {
+    const gate = startProcess(path.join(projectRoot, 'scripts/replay.ts'), ['--from-server', '--limit', '20'], d.env);
+    assert.equal(await gate.ended, 0, gate.output());
+    // 20 of many requests, and the one letter.
+    assert.match(gate.output(), /^21 of 21 histories replayed$/m);
+  });
+
   it('a change that somebody else was faster with is refused by Temporal', async () => {
     const deployment = workerDeployment(d.temporal.client, readRolloutConfig(d.env));
     const before = await deployment.routing();

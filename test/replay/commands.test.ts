@@ -7,9 +7,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { WORKFLOW, workflowId } from '../../src/contract/names.ts';
+import type { Progress } from '../../src/contract/workflow-io.ts';
 import { builtBundlePath } from '../../src/workflow-bundle.ts';
 import { makeAuthority, signedBy } from '../support/certificates.ts';
-import { processInput, startStack, type TestStack } from '../support/stack.ts';
+import { FAST_RETRY, processInput, startStack, type TestStack } from '../support/stack.ts';
 import { startTlsProxy } from '../support/tls-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 import { addFixture, fixtures, sha256 } from './replay.ts';
@@ -102,9 +103,12 @@ describe('replay commands', () => {
       const closed = await count(`ExecutionStatus != 'Running'`);
       assert.ok(closed > 1, 'the runs of the test before');
       const fields = { correlation_id: `replay-${randomUUID()}`, student_id: 's', topic: 't', grade_level: '5' };
-      stack.script[fields.correlation_id] = [{ kind: 'hang' }];
-      const open = await stack.start(processInput(fields));
-      await waitFor('its generation hangs', () => stack.calls(fields.correlation_id) === 1);
+      stack.script[fields.correlation_id] = [{ kind: 'transient', code: 'http_500' }];
+      const retry = { ...FAST_RETRY, firstWaitMs: 600_000, maxWaitMs: 600_000 };
+      const open = await stack.start(processInput(fields, { retry }));
+      await waitFor('it waits for its second attempt', async () =>
+        (await open.query<Progress>('progress')).text.startsWith('Waiting'),
+      );
       // Nobody polls its queue.
       const notBegun = await client.workflow.start(WORKFLOW.process, {
         taskQueue: 'nobody-polls-it',
@@ -140,7 +144,7 @@ describe('replay commands', () => {
         await tls.stop();
       }
       await Promise.all([open.terminate(), notBegun.terminate()]);
-    });
+    }).timeout(180_000);
   });
 
   it('the recorder adds a fixture with its sum, and never overwrites one', () => {
