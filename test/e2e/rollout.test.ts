@@ -68,7 +68,8 @@ describe('rollout', function () {
 
   async function startBuild(buildId: string, versioning: '0' | '1'): Promise<void> {
     const env = { BUILD_ID: buildId, WORKER_VERSIONING: versioning };
-    const generator = { GENERATOR: 'http', GENERATOR_URL: provider.url, SECRET_KEY };
+    // The slow one takes as long as the test does.
+    const generator = { GENERATOR: 'http', GENERATOR_URL: provider.url, SECRET_KEY, GENERATOR_TIMEOUT_MS: '900000' };
     workers.set(buildId, await d.worker({}, { ...env, ...generator }));
   }
   const stopBuild = async (buildId: string): Promise<void> => {

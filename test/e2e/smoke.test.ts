@@ -83,7 +83,7 @@ describe('smoke', function () {
 
   it('without a worker it times out, exit 3, and says whose turn it was', async () => {
     await worker.stop();
-    assert.match(await ends('timed_out', run(['--wait-seconds', '3'], withoutDatabase)), /does a worker .* poll\?/);
+    assert.match(await ends('timed_out', run(['--wait-seconds', '10'], withoutDatabase)), /does a worker .* poll\?/);
   });
 
   it('without a bridge nobody takes the message: exit 3 too', async () => {
