@@ -5,6 +5,7 @@ import { ALERT } from '../contract/alert.ts';
 import { SEARCH_ATTRIBUTE } from '../contract/names.ts';
 import { within, type Clock } from './clock.ts';
 import { classifyTemporal, CODE, codeOf, describeError } from './grpc.ts';
+import { unservedOf, type Build } from './pollers.ts';
 import { problem, warning, type Checked, type Finding, type Warning } from './preflight.ts';
 
 const { INDEXED_VALUE_TYPE_KEYWORD: KEYWORD } = proto.temporal.api.enums.v1.IndexedValueType;
@@ -60,25 +61,35 @@ async function checkSearchAttributes(client: Client, namespace: string, call: Ca
 }
 
 /**
- * Nothing where both kinds of tasks have pollers. Temporal counts who has polled in the last five minutes
- * (matching.PollerHistoryTTL), so a worker that restarts is not missed. Never rejects.
+ * Nothing where every build that gets new runs is polled for, for both kinds of tasks. Temporal counts who has polled in
+ * the last five minutes (matching.PollerHistoryTTL), so a worker that restarts is not missed. Never rejects.
  */
 export async function findPollers(client: Client, taskQueue: string, clock: Clock): Promise<Warning[]> {
   const { namespace } = client.options;
   const call = caller(client, clock);
   try {
-    const counts = await Promise.all(
-      [TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY].map(async (taskQueueType) => {
-        const queue = await call('describeTaskQueue', () =>
+    const queues = await Promise.all(
+      [TASK_QUEUE_TYPE_WORKFLOW, TASK_QUEUE_TYPE_ACTIVITY].map((taskQueueType) =>
+        call('describeTaskQueue', () =>
           client.workflowService.describeTaskQueue({ namespace, taskQueue: { name: taskQueue }, taskQueueType }),
-        );
-        return queue.pollers.length;
-      }),
+        ),
+      ),
     );
-    if (counts.every((pollers) => pollers > 0)) return [];
-    const text = `nobody polls task queue ${taskQueue}: runs will wait. Start a worker: npm run worker`;
-    return [warning(text, ALERT.noWorkerPolls)];
+    const anybody = queues.every(({ pollers }) => pollers.length > 0);
+    const texts = queues.flatMap(unservedOf).map((build) => nobodyPolls(taskQueue, build, anybody));
+    return [...new Set(texts)].map((text) => warning(text, ALERT.noWorkerPolls));
   } catch (error) {
     return [warning(`whether a worker polls ${taskQueue} cannot be checked (${describeError(error)}).`)];
   }
+}
+
+/** @param anybody Somebody polls for each kind of task, though not whom new runs go to. */
+function nobodyPolls(taskQueue: string, build: Build | null, anybody: boolean): string {
+  if (build !== null) {
+    const whose = `build ${build.buildId} of ${build.deploymentName}`;
+    return `no worker of ${whose}, which gets new runs, polls task queue ${taskQueue}: runs will wait. Deploy its pool, or go back: npm run rollout -- rollback`;
+  }
+  return anybody
+    ? `only workers with a version poll task queue ${taskQueue}, and none is current: runs will wait. Run: npm run rollout -- promote <build id>`
+    : `nobody polls task queue ${taskQueue}: runs will wait. Start a worker: npm run worker`;
 }

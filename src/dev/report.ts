@@ -26,7 +26,10 @@ export function printAddresses(stack: Stack, processes: Processes, dataDir: stri
   say(`                   --message='${body}'`);
   const { PUBSUB_TOPIC: topic = '', GOOGLE_CLOUD_PROJECT: project = '' } = stack.env.bridge;
   say(`  smoke test     DATABASE_URL=${stack.psqlTarget} PUBSUB_EMULATOR_HOST=${stack.pubsubHost} \\`);
-  say(`                   GOOGLE_CLOUD_PROJECT=${project} PUBSUB_TOPIC=${topic} npm run smoke`);
+  say(
+    `                   TEMPORAL_ADDRESS=${stack.temporal.address} GOOGLE_CLOUD_PROJECT=${project} PUBSUB_TOPIC=${topic} \\`,
+  );
+  say(`                   npm run smoke`);
   say(`  health         worker ${processes.workerHealth} · bridge ${processes.bridgeHealth}`);
   say(`  logs           ${path.join(dataDir, 'logs')}`);
   say('');

@@ -137,7 +137,7 @@ class Run {
     const newestFirst = migrations.filter(({ name }) => ledger.has(name)).reverse();
     const chosen = newestFirst.slice(0, this.#options.count ?? newestFirst.length);
     // All looked at before the first is touched: a refused rollback leaves everything as it was.
-    if (this.#options.force !== true) await this.#refuseFilledTables(chosen);
+    await this.#tellLoss(chosen);
     for (const migration of chosen) {
       this.#log(`${this.#verb('roll back')} ${migration.name}`);
       if (this.#options.dryRun !== true) await this.#rollBack(migration);
@@ -208,14 +208,21 @@ class Run {
     await runStatement(this.#client, 'repair', sql, sql);
   }
 
-  async #refuseFilledTables(migrations: readonly Migration[]): Promise<void> {
+  /** Before anything is dropped; rows that come between are not in the count, and are lost as well. */
+  async #tellLoss(migrations: readonly Migration[]): Promise<void> {
     const filled: string[] = [];
-    for (const migration of migrations) filled.push(...(await findFilledTables(this.#client, migration)));
+    for (const migration of migrations) {
+      const tables = await findFilledTables(this.#client, migration);
+      filled.push(...tables.map(({ table, rows }) => `${table} (${String(rows)} ${rows === 1 ? 'row' : 'rows'})`));
+    }
     if (filled.length === 0) return;
-    throw new MigrationError(
-      'holds-rows',
-      `${filled.join(', ')} would be dropped with all rows: nothing was changed. --force does it`,
-    );
+    if (this.#options.force !== true) {
+      throw new MigrationError(
+        'holds-rows',
+        `${filled.join(', ')} would be dropped: nothing was changed. --force does it`,
+      );
+    }
+    this.#log(`${this.#verb('drop')} with what they hold: ${filled.join(', ')}`);
   }
 
   #verb(verb: string): string {

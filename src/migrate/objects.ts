@@ -21,18 +21,22 @@ export async function findDamage(client: pg.Client, { tables, indexes }: Migrati
   return rows.map(({ damage }) => damage);
 }
 
-/** Names of tables that the migration made and that hold rows. */
-export async function findFilledTables(client: pg.Client, { tables }: Migration): Promise<string[]> {
-  const filled: string[] = [];
+export interface FilledTable {
+  readonly table: string;
+  readonly rows: number;
+}
+
+/** The migration's tables that hold rows, and how many: what a rollback would lose. */
+export async function findFilledTables(client: pg.Client, { tables }: Migration): Promise<FilledTable[]> {
+  const filled: FilledTable[] = [];
   for (const table of tables) {
     const { rows: found } = await client.query<{ exists: boolean }>('select to_regclass($1) is not null as exists', [
       table,
     ]);
     if (found[0]?.exists !== true) continue;
-    const { rows } = await client.query<{ filled: boolean }>(
-      `select exists (select from ${pg.escapeIdentifier(table)}) as filled`,
-    );
-    if (rows[0]?.filled === true) filled.push(table);
+    const { rows } = await client.query<{ count: string }>(`select count(*) from ${pg.escapeIdentifier(table)}`);
+    const count = Number(rows[0]?.count);
+    if (count > 0) filled.push({ table, rows: count });
   }
   return filled;
 }

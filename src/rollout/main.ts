@@ -1,6 +1,7 @@
 /** `npm run rollout`: which build of the worker gets the new runs. Exit codes: exit.ts. */
 import { Client, Connection } from '@temporalio/client';
 import { Command, InvalidArgumentError } from 'commander';
+import { systemClock } from '../bridge/clock.ts';
 import { classifyTemporal, codeOf } from '../bridge/grpc.ts';
 import { BUILD_ID, BUILD_ID_FORM, ConfigError, readRolloutConfig, type RolloutConfig } from '../config.ts';
 import { EXIT_CODE, type Ended } from './exit.ts';
@@ -97,7 +98,7 @@ function add(
   }
   command.action(async (...args: unknown[]) => {
     const flags = command.opts<Flags>();
-    const verb = make(args, { waitMs: flags.waitSeconds * 1_000 });
+    const verb = make(args, { waitMs: flags.waitSeconds * 1_000, clock: systemClock });
     ending.code = await run(verb, flags.json === true);
   });
 }

@@ -2,6 +2,7 @@
 import type { Client } from '@temporalio/client';
 import proto from '@temporalio/proto';
 import { CODE, codeOf } from '../bridge/grpc.ts';
+import { buildOf } from '../bridge/pollers.ts';
 import type { RolloutConfig } from '../config.ts';
 
 const { WorkerDeploymentVersionStatus, RoutingConfigUpdateState, TaskQueueType } = proto.temporal.api.enums.v1;
@@ -48,7 +49,8 @@ export interface WorkerDeployment {
   routing(): Promise<Routing | null>;
   /** Build ids whose workers poll for workflows and for activities alike; null stands for workers without a version. */
   polling(): Promise<ReadonlySet<string | null>>;
-  setCurrent(buildId: string, token: Uint8Array | null): Promise<void>;
+  /** Null = workers without a version. */
+  setCurrent(buildId: string | null, token: Uint8Array | null): Promise<void>;
   /** Null = no ramp. */
   setRamping(
     ramp: { readonly buildId: string; readonly percent: number } | null,
@@ -67,13 +69,11 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
       service.describeTaskQueue({ namespace, taskQueue: { name: temporal.taskQueue }, taskQueueType }),
     );
     const since = Date.now() - POLLS_WITHIN_MS;
-    const found = pollers.flatMap(({ lastAccessTime, deploymentOptions: options }): (string | null)[] => {
-      if ((millisecondsOf(lastAccessTime) ?? 0) < since) return [];
-      const versioned =
-        options?.workerVersioningMode ===
-        proto.temporal.api.enums.v1.WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED;
-      if (!versioned) return [null];
-      return options.deploymentName === deploymentName ? [options.buildId ?? ''] : [];
+    const found = pollers.flatMap((poller): (string | null)[] => {
+      if ((millisecondsOf(poller.lastAccessTime) ?? 0) < since) return [];
+      const build = buildOf(poller);
+      if (build === null) return [null];
+      return build.deploymentName === deploymentName ? [build.buildId] : [];
     });
     return new Set(found);
   };
@@ -120,7 +120,7 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
         service.setWorkerDeploymentCurrentVersion({
           namespace,
           deploymentName,
-          buildId,
+          buildId: buildId ?? '',
           conflictToken: token,
           identity,
         }),

@@ -151,8 +151,8 @@ async function openHealth(
 }
 
 /**
- * A run ends on the build that it began on: minutes as a rule, days where a provider is away, so that no change of the
- * workflows needs a patch. Of another kind are only runs of before, which move to the current build.
+ * A run ends on the build that it began on: minutes as a rule, hours where a provider is away. Of another kind are only
+ * runs of before, which move to the current build (docs/decisions.md, "A run stays with its build").
  */
 function pinnedTo(version: WorkerVersion): WorkerDeploymentOptions {
   return { version, useWorkerVersioning: true, defaultVersioningBehavior: 'PINNED' };

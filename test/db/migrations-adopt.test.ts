@@ -3,7 +3,13 @@ import path from 'node:path';
 import { STATUSES } from '../../src/contract/status.ts';
 import { migrate } from '../../src/migrate/migrate.ts';
 import { MIGRATIONS, MIGRATIONS_DIRECTORY } from '../../src/migrate/plan.ts';
-import { describeSchema, psqlFile, startPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import {
+  describeOnEachPostgres,
+  describeSchema,
+  psqlFile,
+  type TestPostgres,
+  withClient,
+} from '../support/postgres.ts';
 
 /** What the original worker's add_request_tracking.sql left behind, with a completed row that has no script. */
 const original = (statuses: readonly string[]): string => `
@@ -72,12 +78,12 @@ const original = (statuses: readonly string[]): string => `
   values ('done', 'student', 'topic', 'completed'), ('open', 'student', 'topic', 'pending');
 `;
 
-describe('migrations adopt the table of the original worker', () => {
+describeOnEachPostgres('migrations adopt the table of the original worker', (start) => {
   let postgres: TestPostgres;
   let databases = 0;
 
   before(async () => {
-    postgres = await startPostgres();
+    postgres = await start();
   });
   after(() => postgres.stop());
 

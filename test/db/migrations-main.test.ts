@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { startPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import { describeOnEachPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
 import { startStalledProxy } from '../support/stalled-proxy.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -12,11 +12,11 @@ interface Ended {
   readonly output: string;
 }
 
-describe('npm run migrate', () => {
+describeOnEachPostgres('npm run migrate', (start) => {
   let postgres: TestPostgres;
 
   before(async () => {
-    postgres = await startPostgres();
+    postgres = await start();
   });
   after(() => postgres.stop());
 
@@ -44,8 +44,10 @@ describe('npm run migrate', () => {
     await withClient(url, (client) =>
       client.query(`insert into content_requests (correlation_id, student_id, topic) values ('a', 'b', 'c')`),
     );
-    await exits(1, /content_requests, request_events would be dropped with all rows/, url, '--rollback');
-    await exits(0, /roll back create_content_requests/, url, '--rollback', '--force');
+    const loss = /content_requests \(1 row\), request_events \(1 row\)/;
+    await exits(1, new RegExp(`${loss.source} would be dropped: nothing was changed`), url, '--rollback');
+    await exits(0, new RegExp(`drop with what they hold: ${loss.source}`), url, '--rollback', '--force');
+    await exits(1, /create_content_requests: pending/, url, '--status');
   });
 
   it('exits 2 for a wrong configuration or wrong arguments', async () => {

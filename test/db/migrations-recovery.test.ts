@@ -6,14 +6,20 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { migrate, type MigrateOptions, type MigrationReport, migrationStatus } from '../../src/migrate/migrate.ts';
 import { loadMigrations, type Migration, MIGRATIONS, MIGRATIONS_DIRECTORY } from '../../src/migrate/plan.ts';
-import { describeSchema, psqlFile, startPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import {
+  describeOnEachPostgres,
+  describeSchema,
+  psqlFile,
+  type TestPostgres,
+  withClient,
+} from '../support/postgres.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const INDEX = 'idx_content_requests_correlation_status';
 const INSERT = `insert into content_requests (correlation_id, student_id, topic) values ('held', 'student', 'topic')`;
 const RUNNER = fileURLToPath(new URL('../../src/migrate/migrate.ts', import.meta.url));
 
-describe('migrations recover', () => {
+describeOnEachPostgres('migrations recover', (start) => {
   let postgres: TestPostgres;
   let complete: string[];
   let createOnly: Migration[];
@@ -24,7 +30,7 @@ describe('migrations recover', () => {
 
   before(async () => {
     // Deadlocks are looked for after 100 ms instead of 1 s.
-    postgres = await startPostgres({ deadlock_timeout: '100ms' });
+    postgres = await start({ deadlock_timeout: '100ms' });
     createOnly = (await loadMigrations()).slice(0, 1);
     complete = await describeSchema(postgres.url(await postgres.templateDatabase()));
   });

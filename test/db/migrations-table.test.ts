@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
-import { startPostgres, type TestPostgres } from '../support/postgres.ts';
+import { describeOnEachPostgres, type TestPostgres } from '../support/postgres.ts';
 
 /** Column values as SQL. */
 type Columns = Readonly<Record<string, string>>;
@@ -9,13 +9,13 @@ const REQUEST: Columns = { student_id: `'student'`, topic: `'topic'` };
 const COMPLETED: Columns = { ...REQUEST, status: `'completed'`, completed_at: 'now()', script_text: `'script'` };
 const FAILED: Columns = { ...REQUEST, status: `'failed'`, failed_at: 'now()', error_stage: `'validation'` };
 
-describe('content_requests defends itself', () => {
+describeOnEachPostgres('content_requests defends itself', (start) => {
   let postgres: TestPostgres;
   let client: pg.Client;
   let rows = 0;
 
   before(async () => {
-    postgres = await startPostgres();
+    postgres = await start();
     client = new pg.Client(await postgres.createDatabase('checks', await postgres.templateDatabase()));
     await client.connect();
   });

@@ -4,18 +4,24 @@ import path from 'node:path';
 import { STATUSES } from '../../src/contract/status.ts';
 import { migrate, type MigrateOptions, type MigrationReport, migrationStatus } from '../../src/migrate/migrate.ts';
 import { loadMigrations, type Migration, MIGRATIONS, MIGRATIONS_DIRECTORY } from '../../src/migrate/plan.ts';
-import { describeSchema, psqlFile, startPostgres, type TestPostgres, withClient } from '../support/postgres.ts';
+import {
+  describeOnEachPostgres,
+  describeSchema,
+  psqlFile,
+  type TestPostgres,
+  withClient,
+} from '../support/postgres.ts';
 
 const INSERT = `insert into content_requests (correlation_id, student_id, topic) values ('a', 'student', 'topic')`;
 const ledgerExists = `select to_regclass('schema_migrations') is not null as found`;
 
-describe('migrations', () => {
+describeOnEachPostgres('migrations', (start) => {
   let postgres: TestPostgres;
   let lines: string[];
   let databases = 0;
 
   before(async () => {
-    postgres = await startPostgres();
+    postgres = await start();
   });
   after(() => postgres.stop());
   beforeEach(() => {
@@ -128,6 +134,54 @@ describe('migrations', () => {
     assert.deepEqual((await run(url, { direction: 'down', count: 1 })).rolledBack, [MIGRATIONS[1]]);
     assert.deepEqual((await run(url, { direction: 'down', force: true })).rolledBack, [MIGRATIONS[0]]);
     assert.deepEqual(await describeSchema(url), []);
+  });
+
+  it('every row and its events survive a rollback of the indexes, and their building over the rows', async () => {
+    const url = await newDatabase();
+    await run(url);
+    const up = await describeSchema(url);
+    const held = (): Promise<unknown[]> =>
+      withClient(url, async (client) => {
+        const { rows } = await client.query(
+          `select r.*, e.event_message from content_requests r join request_events e on e.request_id = r.id
+            order by correlation_id`,
+        );
+        return rows;
+      });
+    await withClient(url, (client) =>
+      client.query(
+        `insert into content_requests (correlation_id, student_id, topic)
+         select 'held-' || i, 'student', 'topic' from generate_series(1, 1000) as i`,
+      ),
+    );
+    const before = await held();
+    assert.equal(before.length, 1_000);
+    await run(url, { direction: 'down', count: 1 });
+    assert.deepEqual(await held(), before);
+    await run(url);
+    assert.deepEqual(await held(), before);
+    assert.deepEqual(await describeSchema(url), up);
+  });
+
+  it('says which rows a rollback drops, before it drops them', async () => {
+    const url = await newDatabase();
+    await run(url);
+    await withClient(url, (client) => client.query(INSERT));
+    lines = [];
+    await run(url, { direction: 'down', force: true, dryRun: true });
+    await run(url, { direction: 'down', force: true });
+    const loss = 'drop with what they hold: content_requests (1 row), request_events (1 row)';
+    assert.deepEqual([lines[0], lines[3]], [`would ${loss}`, loss]);
+  });
+
+  it('runs on the version of PostgreSQL that its title names', async function () {
+    const { rows } = await withClient(postgres.adminUrl, (client) =>
+      client.query<{ server_version: string }>('show server_version'),
+    );
+    assert.match(
+      this.test?.titlePath().join(' ') ?? '',
+      new RegExp(`PostgreSQL ${String(parseInt(rows[0]?.server_version ?? '', 10))} `),
+    );
   });
 
   it('refuses to drop rows by psql -f too, unless the setting says so', async () => {

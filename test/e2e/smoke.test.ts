@@ -1,14 +1,22 @@
 /** `npm run smoke` against a deployment: it passes where everything works, and each way to fail has its exit code. */
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import path from 'node:path';
+import { promisify } from 'node:util';
 import { rowIdOf } from '../../src/contract/identity.ts';
 import { projectRoot } from '../../src/dev/paths.ts';
 import { EXIT_CODE } from '../../src/smoke/exit.ts';
 import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
+import { npmStart, wholeMachine, type Machine, type Start } from '../support/npm-start.ts';
+
+const shell = promisify(execFile);
 
 const MAIN = path.join(projectRoot, 'src/smoke/main.ts');
 
-describe('smoke', () => {
+describe('smoke', function () {
+  // Each command loads three clients, and some wait for their time to be over.
+  this.timeout(120_000);
+
   let d: Deployment;
   let bridge: Running;
   let worker: Running;
@@ -75,7 +83,7 @@ describe('smoke', () => {
 
   it('without a worker it times out, exit 3, and says whose turn it was', async () => {
     await worker.stop();
-    assert.match(await ends('timed_out', run(['--wait-seconds', '3'], withoutDatabase)), /does a worker .* poll\?/);
+    assert.match(await ends('timed_out', run(['--wait-seconds', '10'], withoutDatabase)), /does a worker .* poll\?/);
   });
 
   it('without a bridge nobody takes the message: exit 3 too', async () => {
@@ -92,6 +100,12 @@ describe('smoke', () => {
     assert.doesNotMatch(output, /published|hunter2/);
     const topic = await ends('unavailable', run([], { PUBSUB_TOPIC: 'no-such-topic' }));
     assert.match(topic, /no-such-topic: .*NOT_FOUND/);
+    const temporal = await ends('unavailable', run(['--via', 'temporal'], { TEMPORAL_ADDRESS: '127.0.0.1:1' }));
+    assert.match(temporal, /^smoke: Temporal at 127\.0\.0\.1:1, namespace default: /m);
+    assert.doesNotMatch(temporal, /published/);
+    const pubsub = await ends('unavailable', run([], { PUBSUB_EMULATOR_HOST: '127.0.0.1:1' }));
+    assert.match(pubsub, /^smoke: projects\/test-project\/topics\/\S+: /m);
+    assert.doesNotMatch(pubsub, /published/);
   });
 
   it('a wrong configuration is exit 2, one sentence', async () => {
@@ -101,5 +115,37 @@ describe('smoke', () => {
     );
     assert.match(await ends('configuration', run(['--wait-seconds', 'soon'])), /a whole number/);
     assert.match(await ends('configuration', run(['--via', 'hearsay'])), /postgres, temporal/);
+  });
+});
+
+describe('smoke beside npm start', function () {
+  // A first start, and three of npm's.
+  this.timeout(240_000);
+
+  let machine: Machine;
+  let start: Start;
+  before(async () => {
+    machine = await wholeMachine();
+    start = npmStart({ env: machine.env });
+  });
+  after(async () => {
+    start.kill('SIGINT');
+    await start.ended;
+    machine.remove();
+  });
+
+  it('the command that a start prints passes as it stands, and asks the run with --via temporal', async () => {
+    const [, command = ''] = await start.says(/^ {2}smoke test +([^]*?npm run smoke)$/m);
+    for (const [args, said] of [
+      ['', /from content_requests[^]* completed \|[^]*^passed$/m],
+      [' -- --via temporal', /the database was not asked[^]* completed \|[^]*^passed$/m],
+    ] as const) {
+      // A shell of one's own: nothing of the start's environment but where npm is.
+      const { stdout } = await shell('sh', ['-c', command + args], {
+        cwd: projectRoot,
+        env: { PATH: process.env['PATH'] },
+      });
+      assert.match(stdout, said);
+    }
   });
 });

@@ -60,10 +60,10 @@ function startedId(history: unknown): string {
 /** Names and errors of those that could not be replayed. */
 export async function replayAll(
   workflowBundle: WorkflowBundleOption,
-  histories: readonly NamedHistory[],
+  histories: Iterable<NamedHistory> | AsyncIterable<NamedHistory>,
 ): Promise<Map<string, Error>> {
   const faults = new Map<string, Error>();
-  for (const { name, workflowId, history } of histories) {
+  for await (const { name, workflowId, history } of histories) {
     try {
       await Worker.runReplayHistory({ workflowBundle }, history, workflowId);
     } catch (error) {

@@ -111,8 +111,17 @@ export function startProcess(
 
 const source = (file: string): string => path.join(projectRoot, 'src', file);
 
-export async function startDeployment(): Promise<Deployment> {
-  const [postgres, temporal, pubsub] = await Promise.all([startPostgres(), startTestTemporal(), startTestPubsub()]);
+export interface DeploymentOptions {
+  /** Of Temporal's server, besides the tests' own. */
+  readonly dynamicConfig?: readonly string[];
+}
+
+export async function startDeployment({ dynamicConfig = [] }: DeploymentOptions = {}): Promise<Deployment> {
+  const [postgres, temporal, pubsub] = await Promise.all([
+    startPostgres(),
+    startTestTemporal(dynamicConfig),
+    startTestPubsub(),
+  ]);
   const template = await postgres.templateDatabase();
   const databaseUrl = await postgres.createDatabase(`e2e_${randomUUID().replaceAll('-', '')}`, template);
   const names = await pubsub.resources();

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import pg from 'pg';
 import { startEmbeddedPostgres } from '../../src/dev/embedded-postgres.ts';
+import { findPostgresBinaries } from '../../src/dev/postgres-binaries.ts';
 import { migrate } from '../../src/migrate/migrate.ts';
 import { splitSql } from '../../src/migrate/split-sql.ts';
 import { onFreePort } from './free-port.ts';
@@ -30,7 +31,29 @@ const TEMPLATE = 'migrated_template';
 /** The data is thrown away with the server: nothing has to survive a power cut. */
 const FAST_SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
 
-export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<TestPostgres> {
+/** Both ends of what is supported, and the packages that bring them. Tests use the newest unless they ask for each. */
+const PACKAGES = { 15: 'embedded-postgres-15', 18: 'embedded-postgres' } as const;
+type Version = keyof typeof PACKAGES;
+const VERSIONS: readonly Version[] = [15, 18];
+const NEWEST: Version = 18;
+
+type Settings = Readonly<Record<string, string>>;
+
+/** The same suite on each version: one whose package is not installed fails, and is not passed over. */
+export function describeOnEachPostgres(
+  title: string,
+  suite: (start: (settings?: Settings) => Promise<TestPostgres>) => void,
+): void {
+  for (const version of VERSIONS) {
+    describe(`${title}, PostgreSQL ${String(version)}`, () => suite((settings) => startPostgres(settings, version)));
+  }
+}
+
+export async function startPostgres(settings: Settings = {}, version = NEWEST): Promise<TestPostgres> {
+  const binaries = await findPostgresBinaries(PACKAGES[version]);
+  if (binaries.major !== String(version)) {
+    throw new Error(`${PACKAGES[version]} is PostgreSQL ${binaries.major}, and ${String(version)} was asked for`);
+  }
   const folder = await mkdtemp(path.join(tmpdir(), 'test-postgres-'));
   // mkdtemp makes it private to root, and as root the server runs as another user.
   await chmod(folder, 0o711);
@@ -39,6 +62,7 @@ export async function startPostgres(settings: Readonly<Record<string, string>> =
       dataDir: path.join(folder, 'data'),
       port,
       log: () => undefined,
+      binaries,
       settings: { ...FAST_SETTINGS, ...settings },
     }),
   );

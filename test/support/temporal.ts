@@ -24,7 +24,8 @@ export function testBundle(): Promise<WorkflowBundleWithSourceMap> {
   return bundle;
 }
 
-export async function startTestTemporal(): Promise<TestTemporal> {
+/** @param dynamicConfig What a test asks of the server besides, `KEY=JSON_VALUE` each. */
+export async function startTestTemporal(dynamicConfig: readonly string[] = []): Promise<TestTemporal> {
   const server = await onFreePort((port) =>
     startTemporalServer({
       port,
@@ -37,6 +38,7 @@ export async function startTestTemporal(): Promise<TestTemporal> {
       dynamicConfig: [
         'frontend.WorkflowTimeSkippingEnabled=true',
         'history.transferProcessorEnsureCloseBeforeDelete=false',
+        ...dynamicConfig,
       ],
     }),
   );

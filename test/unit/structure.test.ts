@@ -241,9 +241,12 @@ describe('structure', () => {
     'src/dev/x.ts': "import '../worker/main.ts';",
     'src/rollout/x.ts': "import { Pool } from 'pg';",
     'src/rollout/y.ts': "import { startWorker } from '../worker/run.ts';",
+    'src/rollout/z.ts': "import { PubSub } from '@google-cloud/pubsub';",
     'src/smoke/x.ts': "import { openDatabase } from '../activities/db.ts';",
     'src/letters/x.ts': "import { Client } from '@temporalio/client';",
     'src/letters/y.ts': "import { rowIdOf } from '../smoke/watch.ts';",
+    'src/smoke/y.ts': "import { Worker } from '@temporalio/worker';",
+    'src/smoke/z.ts': "import { drained } from '../rollout/verbs.ts';",
     'src/generators/x.ts': "let r: import('../activities/db.ts').Database;",
     'src/log.ts': "import '../test/support/x.ts';",
     'src/unknown/x.ts': '',
@@ -261,6 +264,8 @@ describe('structure', () => {
       ['src/bridge/main.ts', "import { createLogger } from '../log.ts'; import '../worker/temporal-logger.ts';"],
       ['src/workflows/x.ts', "import { NAMES } from '../contract/names.ts'; import type { z } from 'zod';"],
       ['src/dev/x.ts', "import '../activities/db.ts'; import pg from 'pg';"],
+      ['src/rollout/x.ts', "import { codeOf } from '../bridge/grpc.ts'; import { Client } from '@temporalio/client';"],
+      ['src/smoke/x.ts', "import pg from 'pg'; import { PubSub } from '@google-cloud/pubsub';"],
     ]);
     assert.deepEqual(faultsOf(sound), []);
   });
@@ -284,6 +289,20 @@ describe('structure', () => {
       [...worker].filter((to) => /^@google-cloud\/|^src\/bridge\//.test(to)),
       [],
     );
+  });
+
+  it('what a pipeline runs loads no process of the deployment, through any import', () => {
+    const rollout = [...reach(sources, within(sources, 'rollout'))];
+    assert.deepEqual(
+      rollout.filter((to) => /^(pg|@google-cloud\/.*|@temporalio\/worker)$|^src\/(activities|worker)\//.test(to)),
+      [],
+    );
+    const smoke = [...reach(sources, within(sources, 'smoke'))];
+    assert.deepEqual(
+      smoke.filter((to) => /^@temporalio\/worker$|^src\/(activities|worker)\//.test(to)),
+      [],
+    );
+    assert.ok(rollout.includes('@temporalio/client') && smoke.includes('pg'), 'the twin: what they load is seen');
   });
 
   it('the twin: reach finds what is two imports away', () => {

@@ -1,0 +1,202 @@
+/** What the verbs decide where the e2e test cannot bring a server to it: races, outages in between, and waits to their end. */
+import assert from 'node:assert/strict';
+import type { Clock } from '../../../src/bridge/clock.ts';
+import { CODE } from '../../../src/bridge/grpc.ts';
+import { drained, promote, ramp, rollback } from '../../../src/rollout/verbs.ts';
+import type { Build, Routing, WorkerDeployment } from '../../../src/rollout/worker-deployment.ts';
+
+/** Whoever sleeps gets what `onSleep` brings about. */
+function clockOf(onSleep: () => void = () => undefined): Clock {
+  let now = 0;
+  return {
+    now: () => now,
+    date: () => new Date(now),
+    sleep: (ms) => {
+      now += ms;
+      onSleep();
+      return Promise.resolve();
+    },
+  };
+}
+
+const build = (buildId: string, more: Partial<Build> = {}): Build => ({
+  buildId,
+  status: 'inactive',
+  lastCurrentMs: null,
+  unused: true,
+  ...more,
+});
+
+interface Made extends WorkerDeployment {
+  /** What was asked for, in order. */
+  readonly changes: string[];
+  state: Routing | null;
+  readonly pollers: Set<string | null>;
+  /** Thrown by the calls to come, one each. */
+  readonly troubles: (Error | null)[];
+}
+
+const grpcError = (code: number, message = 'said the server'): Error => Object.assign(new Error(message), { code });
+
+/** Every change makes a new token, and is refused with an old one, as by the server. */
+function made(routing: Partial<Routing> | null, pollers: readonly (string | null)[]): Made {
+  let version = 1;
+  const token = (): Uint8Array => Uint8Array.of(version);
+  const apply = (given: Uint8Array | null, text: string, next: Partial<Routing>): Promise<void> => {
+    const trouble = self.troubles.shift() ?? null;
+    if (trouble !== null) return Promise.reject(trouble);
+    if (given?.[0] !== version) return Promise.reject(grpcError(CODE.failedPrecondition, 'conflict token mismatch'));
+    version += 1;
+    assert(self.state, 'a deployment that is known');
+    self.state = { ...self.state, ...next, token: token() };
+    self.changes.push(text);
+    return Promise.resolve();
+  };
+  const self: Made = {
+    changes: [],
+    pollers: new Set(pollers),
+    troubles: [],
+    state:
+      routing === null ? null : { current: null, ramping: null, builds: [], settled: true, ...routing, token: token() },
+    routing: () => {
+      const trouble = self.troubles.shift() ?? null;
+      return trouble === null ? Promise.resolve(self.state) : Promise.reject(trouble);
+    },
+    polling: () => Promise.resolve(self.pollers),
+    setCurrent: (buildId, given) => apply(given, `current ${String(buildId)}`, { current: buildId }),
+    setRamping: (next, given) =>
+      apply(given, next === null ? 'no ramp' : `ramp ${next.buildId} ${String(next.percent)}`, { ramping: next }),
+  };
+  return self;
+}
+
+const AT_ONCE = { waitMs: 0, clock: clockOf() };
+
+describe('rollout verbs', () => {
+  const three = [
+    build('a', { lastCurrentMs: 1_000 }),
+    build('b', { lastCurrentMs: 2_000 }),
+    build('c', { status: 'current' }),
+  ];
+
+  it('a promotion ends the ramp of a third build first, and each change has the newest token', async () => {
+    const deployment = made({ current: 'c', ramping: { buildId: 'b', percent: 10 }, builds: three }, ['a', 'b', 'c']);
+    assert.deepEqual(await promote(deployment, 'a', AT_ONCE), { reason: 'done', text: 'a gets all new runs' });
+    assert.deepEqual(deployment.changes, ['no ramp', 'current a']);
+  });
+
+  it('a promotion of what is current only ends the ramp', async () => {
+    const deployment = made({ current: 'c', ramping: { buildId: 'b', percent: 10 }, builds: three }, ['b', 'c']);
+    assert.equal((await promote(deployment, 'c', AT_ONCE)).reason, 'done');
+    assert.deepEqual(deployment.changes, ['no ramp']);
+  });
+
+  it('a promotion of what is ramped is one change', async () => {
+    const deployment = made({ current: 'c', ramping: { buildId: 'b', percent: 10 }, builds: three }, ['b', 'c']);
+    assert.equal((await promote(deployment, 'b', AT_ONCE)).reason, 'done');
+    assert.deepEqual(deployment.changes, ['current b']);
+  });
+
+  it('a rollback goes to whoever was current last', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a', 'b', 'c']);
+    assert.equal((await rollback(deployment, AT_ONCE)).text, 'b gets all new runs again, instead of c');
+    assert.deepEqual(deployment.changes, ['current b']);
+  });
+
+  it('and never to one without workers: the one before it is no guess of ours', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a', 'c']);
+    assert.equal((await rollback(deployment, AT_ONCE)).reason, 'no_pollers');
+    assert.deepEqual(deployment.changes, []);
+  });
+
+  it('a ramp is refused where the current build has no workers: the rest of the new runs would wait', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a']);
+    const { reason, text } = await ramp(deployment, 'a', 10, AT_ONCE);
+    assert.equal(reason, 'refused');
+    assert.match(text, /^no worker of c polls, so 90 % .*: promote a$/);
+    assert.deepEqual(deployment.changes, []);
+  });
+
+  it('whoever was overtaken, or whose build lacks a task queue, is refused in the words of the server', async () => {
+    for (const code of [CODE.failedPrecondition, CODE.aborted]) {
+      const deployment = made({ current: 'c', builds: three }, ['a', 'b', 'c']);
+      deployment.troubles.push(null, grpcError(code, 'missing task queues'));
+      const { reason, text } = await promote(deployment, 'a', AT_ONCE);
+      assert.equal(reason, 'refused', `code ${String(code)}`);
+      assert.match(text, /missing task queues/);
+    }
+  });
+
+  it('the twin: any other refusal is thrown, and told by its code', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a', 'b', 'c']);
+    deployment.troubles.push(null, grpcError(CODE.permissionDenied));
+    await assert.rejects(promote(deployment, 'a', AT_ONCE), { code: CODE.permissionDenied });
+  });
+
+  it('a change that is not everywhere within a minute is told as not yet', async () => {
+    const deployment = made({ current: 'c', settled: false, builds: three }, ['a', 'c']);
+    const { reason, text } = await promote(deployment, 'a', AT_ONCE);
+    assert.equal(reason, 'not_yet');
+    assert.match(text, /^a gets all new runs; not every task queue has heard of it yet$/);
+    assert.deepEqual(deployment.changes, ['current a']);
+  });
+
+  it('the twin: one that is there after a while is done', async () => {
+    const deployment = made({ current: 'c', settled: false, builds: three }, ['a', 'c']);
+    const clock = clockOf(() => {
+      if (clock.now() > 30_000 && deployment.state !== null) deployment.state = { ...deployment.state, settled: true };
+    });
+    assert.equal((await promote(deployment, 'a', { waitMs: 0, clock })).reason, 'done');
+  });
+
+  it('workers that come while they are waited for are enough, also the very first', async () => {
+    const deployment = made(null, []);
+    const clock = clockOf(() => {
+      if (clock.now() < 5_000) return;
+      deployment.state = { current: null, ramping: null, builds: [build('a')], settled: true, token: Uint8Array.of(1) };
+      if (clock.now() >= 8_000) deployment.pollers.add('a');
+    });
+    assert.equal((await promote(deployment, 'a', { waitMs: 10_000, clock })).reason, 'done');
+    assert.ok(clock.now() >= 8_000, `${String(clock.now())} ms`);
+  });
+
+  it('the twin: whoever waits for less is told how long he has waited', async () => {
+    const { reason, text } = await promote(made(null, []), 'a', { waitMs: 10_000, clock: clockOf() });
+    assert.equal(reason, 'unknown_build');
+    assert.match(text, /no worker of a has come within 10 s/);
+  });
+
+  it('a server that is away while somebody waits is asked again; at the end of the wait it is told', async () => {
+    const builds = [build('a', { status: 'draining', unused: false })];
+    const deployment = made({ builds }, []);
+    deployment.troubles.push(grpcError(CODE.unavailable), grpcError(CODE.deadlineExceeded));
+    const clock = clockOf(() => {
+      if (clock.now() < 3_000 || deployment.state === null) return;
+      deployment.state = { ...deployment.state, builds: [build('a', { status: 'drained' })] };
+    });
+    assert.equal((await drained(deployment, 'a', { waitMs: 10_000, clock })).reason, 'done');
+    deployment.troubles.push(grpcError(CODE.unavailable));
+    await assert.rejects(drained(deployment, 'a', AT_ONCE), { code: CODE.unavailable });
+    deployment.troubles.push(grpcError(CODE.permissionDenied));
+    await assert.rejects(drained(deployment, 'a', { waitMs: 10_000, clock: clockOf() }), {
+      code: CODE.permissionDenied,
+    });
+  });
+
+  it('drained is a build whose runs have ended, or that never had one', async () => {
+    const cases: readonly (readonly [Partial<Build>, string])[] = [
+      [{ status: 'drained', unused: false }, 'done'],
+      [{ status: 'inactive', unused: true }, 'done'],
+      [{ status: 'inactive', unused: false }, 'not_yet'],
+      [{ status: 'draining', unused: false }, 'not_yet'],
+      [{ status: 'current', unused: true }, 'not_yet'],
+      [{ status: 'ramping', unused: true }, 'not_yet'],
+      [{ status: 'unknown', unused: true }, 'not_yet'],
+    ];
+    for (const [more, reason] of cases) {
+      const { reason: found } = await drained(made({ builds: [build('a', more)] }, []), 'a', AT_ONCE);
+      assert.equal(found, reason, JSON.stringify(more));
+    }
+    assert.equal((await drained(made({ builds: [build('b')] }, []), 'a', AT_ONCE)).reason, 'unknown_build');
+  });
+});
