@@ -80,10 +80,7 @@ async function says(started: Started, message: string): Promise<void> {
 /** What it logs first, and, while it runs, who it is: node in the place of the shell, so that signals arrive. */
 function looksRight(name: string, { child, output }: Started): void {
   const { version, commit } = JSON.parse(output().split('\n')[0] ?? '{}') as Record<string, unknown>;
-  assertThat(
-    version === ARGS.BUILD_ID && commit === ARGS.COMMIT_SHA,
-    `${name}: the first line names build and commit`,
-  );
+  assertThat(version === ARGS.BUILD_ID && commit === ARGS.COMMIT_SHA, `${name}: the first line names build and commit`);
   if (child.exitCode !== null) return;
   const command = readFileSync(`/proc/${String(child.pid)}/cmdline`, 'utf8').split('\0')[0] ?? '';
   const uid = /^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${String(child.pid)}/status`, 'utf8'))?.[1];
@@ -136,7 +133,10 @@ try {
   const read = (file: string): string => readFileSync(path.join(projectRoot, file), 'utf8');
   const context = { root: projectRoot, ignore: read('.dockerignore'), args: ARGS, work, say };
   const image = buildImage(parseDockerfile(read('Dockerfile.content-worker')), context);
-  assertThat(/^[1-9]\d*:[1-9]\d*$/.test(image.user ?? ''), `its user is a number, and not root (${String(image.user)})`);
+  assertThat(
+    /^[1-9]\d*:[1-9]\d*$/.test(image.user ?? ''),
+    `its user is a number, and not root (${String(image.user)})`,
+  );
   const lock = JSON.parse(read('package-lock.json')) as Lock;
   const faults = [...labelFaults(image.labels, ARGS), ...contentFaults(path.join(image.root, 'app'), lock)];
   for (const fault of faults) console.error(`  ${fault}`);

@@ -125,7 +125,9 @@ describe('cloud build', () => {
   ] as const) {
     it(`the build id of ${what}`, () => {
       // The step's own script, with words in place of docker and of the file.
-      const script = scriptOf(build, 'image').replace('docker build', ': docker build').replace('>/workspace/build-id', '');
+      const script = scriptOf(build, 'image')
+        .replace('docker build', ': docker build')
+        .replace('>/workspace/build-id', '');
       const { status, stdout } = spawnSync('bash', ['-c', script], {
         encoding: 'utf8',
         env: { IMAGE: 'image', CLOUD_BUILD_ID: '9f8e7d6c-5b4a-4321-8765-0123456789ab', ...env },

@@ -128,7 +128,10 @@ function substitutionFaults(checked: Build): string[] {
 export function expand(text: string, values: Readonly<Record<string, string>>): string {
   let expanded = text;
   for (let depth = 0; depth < 3; depth += 1) {
-    expanded = expanded.replace(REFERENCE, (all, braced?: string, bare?: string) => values[braced ?? bare ?? ''] ?? all);
+    expanded = expanded.replace(
+      REFERENCE,
+      (all, braced?: string, bare?: string) => values[braced ?? bare ?? ''] ?? all,
+    );
   }
   return expanded;
 }

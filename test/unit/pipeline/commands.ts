@@ -17,9 +17,9 @@ export interface Command {
 export function commandsIn(script: string): Command[] {
   const lines = script.replace(/\\\n/g, ' ').split('\n');
   return lines.flatMap((line) =>
-    [...line.matchAll(/(?:npm (?:run )?(?:--silent )?([\w:-]+)|(?<![\w/.-])((?:scripts|\.ci)\/[\w./-]+))([^;|&]*)/g)].map(
-      ([, npm, file, rest = '']) => ({ name: npm ?? file ?? '', args: rest.trim().split(/\s+/) }),
-    ),
+    [
+      ...line.matchAll(/(?:npm (?:run )?(?:--silent )?([\w:-]+)|(?<![\w/.-])((?:scripts|\.ci)\/[\w./-]+))([^;|&]*)/g),
+    ].map(([, npm, file, rest = '']) => ({ name: npm ?? file ?? '', args: rest.trim().split(/\s+/) })),
   );
 }
 

@@ -27,7 +27,10 @@ const job = (name: string): object => ({
   spec: {
     template: {
       metadata: { labels: {}, annotations: { 'run.googleapis.com/execution-environment': 'gen2' } },
-      spec: { taskCount: 1, template: { spec: { maxRetries: 0, containers: [{ image: 'before', args: ['migrate'] }] } } },
+      spec: {
+        taskCount: 1,
+        template: { spec: { maxRetries: 0, containers: [{ image: 'before', args: ['migrate'] }] } },
+      },
     },
   },
   status: READY,
@@ -56,7 +59,9 @@ function answer(method: string, where: string, body: unknown): object | null {
 function withoutClient(value: unknown): unknown {
   return JSON.parse(
     JSON.stringify(value, (key, each: unknown) =>
-      /^(run\.googleapis\.com\/(client-name|client-version|launch-stage)|client\.knative\.dev\/nonce)$/.test(key) ? undefined : each,
+      /^(run\.googleapis\.com\/(client-name|client-version|launch-stage)|client\.knative\.dev\/nonce)$/.test(key)
+        ? undefined
+        : each,
     ),
   );
 }

@@ -38,7 +38,11 @@ export const PATTERN = {
     namespace: '123456789',
     uid: '3f0c',
     generation: 3,
-    labels: { 'cloud.googleapis.com/location': 'us-central1', 'goog-terraform-provisioned': 'true', environment: 'dev' },
+    labels: {
+      'cloud.googleapis.com/location': 'us-central1',
+      'goog-terraform-provisioned': 'true',
+      environment: 'dev',
+    },
     annotations: {
       'run.googleapis.com/creator': 'terraform@example.com',
       'run.googleapis.com/lastModifier': 'terraform@example.com',

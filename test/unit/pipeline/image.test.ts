@@ -58,11 +58,10 @@ describe('image', () => {
     });
 
     it('runs as a user by number, node at its end, the bridge unless told otherwise', () => {
-      assert.deepEqual([texts('USER'), texts('ENTRYPOINT'), texts('CMD')], [
-        ['1000:1000'],
-        ['["content-worker"]'],
-        ['["bridge"]'],
-      ]);
+      assert.deepEqual(
+        [texts('USER'), texts('ENTRYPOINT'), texts('CMD')],
+        [['1000:1000'], ['["content-worker"]'], ['["bridge"]']],
+      );
       assert.match(read('scripts/content-worker'), /\nexec node "\$main" "\$@"\n$/);
     });
 
@@ -142,7 +141,13 @@ describe('image', () => {
       const root = folder();
       write(root, CONTEXT);
       const args = { BUILD_ID: 'id' };
-      return buildImage(parseDockerfile(dockerfile), { root, ignore: IGNORE, args, work: folder(), say: () => undefined });
+      return buildImage(parseDockerfile(dockerfile), {
+        root,
+        ignore: IGNORE,
+        args,
+        work: folder(),
+        say: () => undefined,
+      });
     }
 
     it('stages, copies and runs end in the last stage’s folder', () => {
@@ -180,7 +185,10 @@ describe('image', () => {
 
     it('a folder comes without what .dockerignore keeps out of it', () => {
       const { root } = perform('FROM a\nCOPY src /src\n');
-      assert.deepEqual([existsSync(path.join(root, 'src/a.txt')), existsSync(path.join(root, 'src/left.txt'))], [true, false]);
+      assert.deepEqual(
+        [existsSync(path.join(root, 'src/a.txt')), existsSync(path.join(root, 'src/left.txt'))],
+        [true, false],
+      );
     });
 
     for (const [what, step, error] of [

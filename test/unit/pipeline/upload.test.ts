@@ -25,7 +25,10 @@ describe('upload to cloud build', function () {
     const folders = ['.ci', '.github', 'docs', 'migrations', 'scripts', 'src', 'terraform', 'test'];
     const there = folders.flatMap((name) =>
       readdirSync(path.join(projectRoot, name), { recursive: true, withFileTypes: true })
-        .filter((entry) => entry.isFile() && !/\.terraform|\.tfstate|^tfplan$|\.log$/.test(path.join(entry.parentPath, entry.name)))
+        .filter(
+          (entry) =>
+            entry.isFile() && !/\.terraform|\.tfstate|^tfplan$|\.log$/.test(path.join(entry.parentPath, entry.name)),
+        )
         .map((entry) => path.relative(projectRoot, path.join(entry.parentPath, entry.name))),
     );
     assert.ok(there.length > 300, 'the twin: the tree was read');
