@@ -15,7 +15,10 @@ export interface Command {
 
 /** In their order. */
 export function commandsIn(script: string): Command[] {
-  const lines = script.replace(/\\\n/g, ' ').split('\n');
+  const lines = script
+    .replace(/\\\n/g, ' ')
+    .split('\n')
+    .filter((line) => !/^\s*(#|echo )/.test(line));
   return lines.flatMap((line) =>
     [
       ...line.matchAll(/(?:npm (?:run )?(?:--silent )?([\w:-]+)|(?<![\w/.-])((?:scripts|\.ci)\/[\w./-]+))([^;|&]*)/g),
@@ -29,7 +32,7 @@ export function commandFaults(script: string): string[] {
     if (!name.includes('/')) return npmFaults(name, args);
     const file = path.join(projectRoot, name);
     if (!existsSync(file)) return [`there is no ${name}`];
-    if ((statSync(file).mode & 0o111) === 0) return [`${name} cannot be executed`];
+    if (!name.endsWith('.ts') && (statSync(file).mode & 0o111) === 0) return [`${name} cannot be executed`];
     return verbFaults(name, args);
   });
 }

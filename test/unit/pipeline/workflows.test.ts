@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { NAMES } from '../../../src/contract/names.ts';
 import { projectRoot } from '../../../src/dev/paths.ts';
+import { commandFaults, commandsIn } from './commands.ts';
 import { pinFaults, readWorkflow, workflowFaults, type Workflow } from './workflows.ts';
 
 const FOLDER = '.github/workflows';
@@ -67,6 +68,15 @@ describe('workflows', () => {
       );
     });
   }
+
+  it('.ci/run calls what is there, all linters and the image among it', () => {
+    const script = read('.ci/run');
+    assert.deepEqual(commandFaults(script), []);
+    const names = commandsIn(script).map(({ name }) => name);
+    for (const name of ['lint', 'lint:terraform', 'test:terraform', 'lint:pipeline', 'image:steps', 'test']) {
+      assert.ok(names.includes(name), name);
+    }
+  });
 
   it('refused: a key that nobody knows', () =>
     assert.throws(() => readWorkflow(changed('ci', 'timeout-minutes:', 'timeout:')), { name: 'ZodError' }));
