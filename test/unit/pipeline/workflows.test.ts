@@ -124,8 +124,8 @@ describe('workflows', () => {
   });
 
   it('names are those of the code', () => {
-    const { env } = readWorkflow(textOf('environment')).jobs['deploy'] ?? { env: {} };
-    assert.equal(env['PUBSUB_TOPIC'], NAMES.topic);
+    const env = readWorkflow(textOf('environment')).jobs['deploy']?.env;
+    assert.equal(env?.['PUBSUB_TOPIC'], NAMES.topic);
     assert.equal(env['REGION'], `\${{ vars.REGION || '${NAMES.region}' }}`);
   });
 });
