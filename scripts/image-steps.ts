@@ -26,7 +26,7 @@ function assertThat(holds: boolean, what: string): asserts holds {
 
 interface Started {
   readonly child: ChildProcess;
-  output(): string;
+  readonly output: () => string;
   readonly ended: Promise<number | string>;
 }
 

@@ -32,7 +32,7 @@ describe('deploy.sh', () => {
   interface Done extends Ended {
     readonly calls: readonly string[];
     readonly environment: readonly string[];
-    read(file: string): string;
+    readonly read: (file: string) => string;
   }
 
   async function run(
