@@ -46,6 +46,8 @@ refuses() {
   fi
 }
 refuses hadolint - <<<'FROM node:latest'
+# shellcheck disable=SC2016 # it is for the other to expand
 refuses shellcheck --shell=bash - <<<'rm $file'
+# shellcheck disable=SC2016
 refuses actionlint - <<<'{on: push, jobs: {lint: {runs-on: ubuntu-24.04, steps: [{run: "echo ${{ steps.none.outputs.x }}"}]}}}'
 echo 'hadolint, shellcheck, actionlint: clean'
