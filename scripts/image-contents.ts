@@ -22,8 +22,20 @@ const SECRET = /-----BEGIN [A-Z ]*PRIVATE KEY-----|"private_key"\s*:|AIza[0-9A-Z
 const OTHERS_READ = 0o004;
 const OTHERS_WRITE = 0o002;
 
-interface Lock {
+export interface Lock {
   readonly packages: Readonly<Record<string, { readonly dev?: boolean; readonly devOptional?: boolean }>>;
+}
+
+/** What an image says of itself must be what was built. */
+export function labelFaults(
+  labels: Readonly<Record<string, string>>,
+  { BUILD_ID, COMMIT_SHA }: { readonly BUILD_ID: string; readonly COMMIT_SHA: string },
+): string[] {
+  const expected = { version: BUILD_ID, revision: COMMIT_SHA, title: 'content-worker', licenses: 'Apache-2.0' };
+  return Object.entries(expected).flatMap(([name, value]) => {
+    const label = `org.opencontainers.image.${name}`;
+    return labels[label] === value ? [] : [`the label ${label} is ${String(labels[label])}, and not ${value}`];
+  });
 }
 
 /** @param app The folder that is /app of the image. */

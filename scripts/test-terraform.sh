@@ -14,6 +14,7 @@ notices() {
   local what=$1 command=$2 file=$3 from=$4 to=$5
   rm -rf "$twin/terraform"
   cp -R terraform "$twin/terraform"
+  # shellcheck disable=SC2016 # the ${} are JavaScript's
   FROM=$from TO=$to node -e '
     const fs = require("fs"), file = process.argv[1], text = fs.readFileSync(file, "utf8");
     if (!text.includes(process.env.FROM)) throw new Error(`${file} has no ${process.env.FROM}`);

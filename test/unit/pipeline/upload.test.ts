@@ -1,0 +1,68 @@
+/** What `gcloud builds submit` would upload, as gcloud itself lists it: all that the build's tests look at, no secret. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { projectRoot } from '../../../src/dev/paths.ts';
+
+describe('upload to cloud build', function () {
+  this.timeout(180_000);
+  let folder: string;
+  before(() => (folder = mkdtempSync(path.join(tmpdir(), 'upload-'))));
+  after(() => rmSync(folder, { recursive: true }));
+
+  function uploaded(root: string): string[] {
+    const { status, stdout, stderr } = spawnSync('gcloud', ['meta', 'list-files-for-upload', root], {
+      encoding: 'utf8',
+      env: { PATH: process.env['PATH'], HOME: process.env['HOME'], CLOUDSDK_CONFIG: path.join(folder, 'config') },
+    });
+    assert.equal(status, 0, stderr);
+    return stdout.split('\n').slice(0, -1).sort();
+  }
+
+  it('every source, test, script, page and terraform file is among it', () => {
+    const folders = ['.ci', '.github', 'docs', 'migrations', 'scripts', 'src', 'terraform', 'test'];
+    const there = folders.flatMap((name) =>
+      readdirSync(path.join(projectRoot, name), { recursive: true, withFileTypes: true })
+        .filter(
+          (entry) =>
+            entry.isFile() && !/\.terraform|\.tfstate|^tfplan$|\.log$/.test(path.join(entry.parentPath, entry.name)),
+        )
+        .map((entry) => path.relative(projectRoot, path.join(entry.parentPath, entry.name))),
+    );
+    assert.ok(there.length > 300, 'the twin: the tree was read');
+    const listed = new Set(uploaded(projectRoot));
+    assert.deepEqual(
+      [...there, 'package-lock.json', 'Dockerfile.content-worker', '.dockerignore', '.gcloudignore'].filter(
+        (file) => !listed.has(file),
+      ),
+      [],
+    );
+  });
+
+  it('what git ignores, its history and secrets stay here', () => {
+    const root = path.join(folder, 'tree');
+    const kept = ['src/main.ts', 'test/main.test.ts', '.github/workflows/ci.yml'];
+    const left = [
+      '.git/config',
+      'node_modules/package/index.js',
+      'dist/main.js',
+      '.data/rows',
+      '.env',
+      '.env.local',
+      'terraform/.terraform/provider',
+      'terraform/terraform.tfstate',
+      'terraform/tfplan',
+      'npm-debug.log',
+    ];
+    for (const file of [...kept, ...left]) {
+      mkdirSync(path.join(root, path.dirname(file)), { recursive: true });
+      writeFileSync(path.join(root, file), '');
+    }
+    for (const file of ['.gcloudignore', '.gitignore']) {
+      copyFileSync(path.join(projectRoot, file), path.join(root, file));
+    }
+    assert.deepEqual(uploaded(root), [...kept, '.gcloudignore', '.gitignore'].sort());
+  });
+});
