@@ -13,24 +13,27 @@ type Verb = (deployment: WorkerDeployment) => Promise<Ended | Status | null>;
 async function run(verb: Verb, json: boolean): Promise<number> {
   const config = readRolloutConfig(process.env);
   for (const warning of config.warnings) console.error(`warning: ${warning}`);
-  const { namespace, connection: options } = config.temporal;
-  const connection = await Connection.connect(options).catch((error: unknown) => error);
-  if (!(connection instanceof Connection)) return tell(connection, namespace);
+  const { temporal } = config;
+  const { namespace } = temporal;
+  const connection = await Connection.connect(temporal.connection).catch((error: unknown) => error);
+  if (!(connection instanceof Connection)) return tell(connection, temporal);
   try {
     const client = new Client({ connection, namespace });
     return report(config, await verb(workerDeployment(client, config)), json);
   } catch (error) {
     // What has no gRPC status is a fault of ours.
     if (codeOf(error) === undefined) throw error;
-    return tell(error, namespace);
+    return tell(error, temporal);
   } finally {
     await connection.close();
   }
 }
 
-function tell(error: unknown, namespace: string): number {
+function tell(error: unknown, { address, namespace }: RolloutConfig['temporal']): number {
   const trouble = classifyTemporal(error, namespace);
-  console.error(`rollout: ${trouble.kind === 'outage' ? trouble.error : trouble.problem}`);
+  const text =
+    trouble.kind === 'outage' ? `Temporal at ${address}, namespace ${namespace}: ${trouble.error}` : trouble.problem;
+  console.error(`rollout: ${text}`);
   return EXIT_CODE[trouble.kind === 'outage' ? 'temporal_unavailable' : 'configuration'];
 }
 

@@ -135,17 +135,17 @@ type Found =
   | { readonly kind: 'ended'; readonly ended: Ended };
 
 async function untilPolling(deployment: WorkerDeployment, buildId: string, options: Options): Promise<Found> {
-  let known = false;
+  const seen = { known: false };
   const found = await untilAnswered<Found>(options, async () => {
     const [routing, polling] = await Promise.all([deployment.routing(), deployment.polling()]);
-    known = routing?.builds.some((each) => each.buildId === buildId) === true;
-    return routing !== null && known && polling.has(buildId) ? { kind: 'found', routing, polling } : null;
+    seen.known = routing?.builds.some((each) => each.buildId === buildId) === true;
+    return routing !== null && seen.known && polling.has(buildId) ? { kind: 'found', routing, polling } : null;
   });
   if (found !== null) return found;
   const seconds = String(Math.round(options.waitMs / 1_000));
   return {
     kind: 'ended',
-    ended: known
+    ended: seen.known
       ? ended('no_pollers', `no worker of ${buildId} has polled for ${seconds} s: deploy its pool first`)
       : ended('unknown_build', `no worker of ${buildId} has come within ${seconds} s: is its pool deployed?`),
   };

@@ -142,7 +142,7 @@ describeOnEachPostgres('migrations', (start) => {
     const up = await describeSchema(url);
     const held = (): Promise<unknown[]> =>
       withClient(url, async (client) => {
-        const { rows } = await client.query(
+        const { rows } = await client.query<Record<string, unknown>>(
           `select r.*, e.event_message from content_requests r join request_events e on e.request_id = r.id
             order by correlation_id`,
         );

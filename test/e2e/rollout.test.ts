@@ -301,6 +301,9 @@ describe('rollout', function () {
       await ends('configuration', rollout(args));
     }
     const away = { TEMPORAL_ADDRESS: '127.0.0.1:1' };
-    assert.match(await ends('temporal_unavailable', rollout(['status'], away)), /^rollout: \S/);
+    assert.match(
+      await ends('temporal_unavailable', rollout(['status'], away)),
+      /^rollout: Temporal at 127\.0\.0\.1:1, namespace default: \S/,
+    );
   });
 });
