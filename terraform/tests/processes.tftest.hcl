@@ -58,6 +58,16 @@ run "processes" {
   }
 
   assert {
+    condition     = { for e in google_cloud_run_v2_job.content_migrate.template[0].template[0].containers[0].env : e.name => e.value if e.value != null } == { GOOGLE_CLOUD_PROJECT = "vividly-dev-rich", DEBUG = "True", NODE_OPTIONS = "--max-old-space-size=768", MIGRATE_GRANT_TO = "content_worker" }
+    error_message = "migrations are told this, and nothing else"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.content_worker.template[0].template[0].containers[0].args == tolist(["bridge"]) && google_cloud_run_v2_job.content_migrate.template[0].template[0].containers[0].args == tolist(["migrate"]) && google_cloud_run_v2_worker_pool.content_worker.template[0].containers[0].args == tolist(["PORT=8080", "content-worker", "worker"])
+    error_message = "each runs its own process of the image"
+  }
+
+  assert {
     condition     = google_cloud_run_v2_worker_pool.content_worker.name == "dev-vividly-content-pool" && google_cloud_run_v2_worker_pool.content_worker.scaling[0].manual_instance_count == 0
     error_message = "the pattern runs nothing"
   }
@@ -129,5 +139,39 @@ run "unversioned" {
   assert {
     condition     = google_cloud_run_v2_worker_pool.content_worker.scaling[0].manual_instance_count == 2
     error_message = "two instances"
+  }
+}
+
+# The deployment plan's step 4, by hand: the job, and what it is of no use without.
+run "target_job" {
+  command = plan
+
+  plan_options {
+    target = [google_cloud_run_v2_job.content_worker]
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.content_worker.name == "dev-vividly-content-worker"
+    error_message = "the job"
+  }
+
+  assert {
+    condition     = google_pubsub_subscription.requests.name == "content-generation-sub" && google_pubsub_subscription.dead_letters.name == "content-generation-dlq-sub"
+    error_message = "both subscriptions, or the preflight refuses to start"
+  }
+
+  assert {
+    condition     = google_pubsub_subscription_iam_member.bridge_pulls.role == "roles/pubsub.subscriber" && google_pubsub_topic_iam_member.bridge_publishes_letters.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.service_agent_forwards.role == "roles/pubsub.publisher" && google_pubsub_subscription_iam_member.service_agent_acks.role == "roles/pubsub.subscriber"
+    error_message = "the rights of the bridge and of Pub/Sub's own agent"
+  }
+
+  assert {
+    condition     = google_secret_manager_secret_iam_member.reads["bridge/temporal-api-key"].role == "roles/secretmanager.secretAccessor"
+    error_message = "the secret that it reads"
+  }
+
+  assert {
+    condition     = contains(keys(google_project_service.enabled), "run.googleapis.com") && contains(keys(google_project_service.enabled), "pubsub.googleapis.com")
+    error_message = "the APIs"
   }
 }
