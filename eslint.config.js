@@ -43,7 +43,7 @@ export default tseslint.config(
   },
   {
     // Whoever starts processes or prints to a person does so by hand.
-    files: ['src/dev/**/*.ts', 'src/ops/**/*.ts', 'src/**/main.ts', 'scripts/**/*.ts'],
+    files: ['src/dev/**/*.ts', 'src/letters/**/*.ts', 'src/ops/**/*.ts', 'src/**/main.ts', 'scripts/**/*.ts'],
     rules: { 'no-console': 'off' },
   },
   {

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 
-export const PROCESSES = ['bridge', 'worker', 'migrate', 'rollout', 'smoke'] as const;
+export const PROCESSES = ['bridge', 'worker', 'migrate', 'rollout', 'smoke', 'letters'] as const;
 
 const NEEDED = [
   'package.json',

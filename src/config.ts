@@ -303,6 +303,24 @@ export function readSmokeConfig(env: Env): SmokeConfig {
   return reader.done({ ...config, database: config.database.url === '' ? null : config.database });
 }
 
+export interface LettersConfig {
+  readonly project: string;
+  /** Where a letter is replayed to. */
+  readonly topic: string;
+  readonly deadLetterSubscription: string;
+}
+
+export function readLettersConfig(env: Env): LettersConfig {
+  const reader = new Reader(env, 'letters');
+  const config = {
+    project: reader.resource('GOOGLE_CLOUD_PROJECT') ?? '',
+    topic: reader.resource('PUBSUB_TOPIC') ?? '',
+    deadLetterSubscription: reader.resource('PUBSUB_DLQ_SUBSCRIPTION') ?? '',
+  };
+  checkEmulator(reader);
+  return reader.done(config);
+}
+
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
   return reader.done({

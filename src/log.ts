@@ -145,16 +145,21 @@ function stdout(): DestinationStream {
   return stream;
 }
 
-/**
- * JSON may hold line separators, C1 controls and bidirectional overrides as they are, and whoever prints the line would
- * obey them: escaped, they mean the same to a parser. A line that would be refused whole keeps what it is found by.
- */
+/** A line that would be refused whole keeps what it is found by. */
 function jsonStream(destination: DestinationStream): DestinationStream {
   return {
     write(line: string): void {
-      destination.write(withinLimit(line).replace(OBEYED, escaped));
+      destination.write(inert(withinLimit(line)));
     },
   };
+}
+
+/**
+ * JSON may hold line separators, C1 controls and bidirectional overrides as they are, and whoever prints the line would
+ * obey them: escaped, they mean the same to a parser.
+ */
+export function inert(json: string): string {
+  return json.replace(OBEYED, escaped);
 }
 
 const OBEYED = /[\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;

@@ -3,7 +3,7 @@ import { NAMES } from './contract/names.ts';
 import { DEFAULT_RETRY_POLICY } from './contract/retry-policy.ts';
 import { PUBLISH_LETTER_LIMIT_MS } from './contract/workflow-io.ts';
 
-export type ProcessName = 'bridge' | 'worker' | 'migrate' | 'rollout' | 'smoke';
+export type ProcessName = 'bridge' | 'worker' | 'migrate' | 'rollout' | 'smoke' | 'letters';
 
 interface Described {
   readonly name: string;
@@ -43,7 +43,8 @@ const DS = ['worker', 'migrate', 'smoke'] as const;
 const BW = ['bridge', 'worker'] as const;
 const ALL = ['bridge', 'worker', 'migrate'] as const;
 const T = ['bridge', 'worker', 'rollout', 'smoke'] as const;
-const BS = ['bridge', 'smoke'] as const;
+const BL = ['bridge', 'letters'] as const;
+const BSL = ['bridge', 'smoke', 'letters'] as const;
 const HOUR_MS = 3_600_000;
 const RETRY = DEFAULT_RETRY_POLICY;
 
@@ -56,12 +57,12 @@ export const SETTINGS = [
   { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage. Not for migrate: an index is built for as long as it takes.' },
   { name: 'MIGRATE_GRANT_TO', kind: 'text', usedBy: ['migrate'], default: null, why: 'The worker\'s database user, where it is another one than migrate\'s: it is granted what the worker\'s statements need, after each migration. It must exist. Unset = one user for both.' },
 
-  { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ['bridge', 'worker', 'migrate', 'smoke'], requiredBy: BS, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
-  { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: BS, requiredBy: BS, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },
+  { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ['bridge', 'worker', 'migrate', 'smoke', 'letters'], requiredBy: BSL, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
+  { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: BSL, requiredBy: BSL, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },
   { name: 'PUBSUB_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.subscription, why: 'Where requests are pulled from.' },
   { name: 'PUBSUB_DLQ_TOPIC', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterTopic, why: 'Where dead letters are published.' },
-  { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: B, requiredBy: B, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
-  { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: BS, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
+  { name: 'PUBSUB_DLQ_SUBSCRIPTION', kind: 'resource', usedBy: BL, requiredBy: BL, fix: NAMES.deadLetterSubscription, why: 'Keeps the dead letters: a topic without a subscription drops them, so the preflight looks for it.' },
+  { name: 'PUBSUB_EMULATOR_HOST', kind: 'text', usedBy: BSL, default: null, why: 'host:port of an emulator, as Google\'s clients read it. Never set it in production.' },
 
   { name: 'TEMPORAL_ADDRESS', kind: 'text', usedBy: T, default: 'localhost:7233', why: 'host:port, as in the Temporal CLI and its config file. All TEMPORAL_* of @temporalio/envconfig work (API key, TLS, profile). Off this machine TLS, unless TEMPORAL_TLS=false.' },
   { name: 'TEMPORAL_NAMESPACE', kind: 'text', usedBy: T, default: NAMES.namespace, why: 'The namespace of the runs.' },

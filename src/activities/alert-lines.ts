@@ -18,8 +18,11 @@ export function tellDatabaseTrouble(log: Logger, error: DatabaseError): void {
 }
 
 /**
- * The ends of rows, for the failure ratio. An own write that is found done (`again`) is passed over: its line was written by
- * the try that did it, or is missing where that try lost the commit's answer. So a row's end is told at most once.
+ * The ends of rows, for the failure ratio. It counts terminal writes that a worker has seen committed, each once: a write
+ * that is tried again and finds itself done (`again`) is passed over. Its line was written by the try that did it; where
+ * that try lost the commit's answer, or died before the line, there is none, for completed and failed alike.
+ * So it counts ends, not requests: one that fails and is completed when it is replayed counts as both. What ends no row
+ * (a duplicate, a late redelivery, a refusal because the row is another's) and what was cancelled are not in it.
  */
 export function tellCompleted(log: Logger, input: CompleteInput, written: FencedResult): FencedResult {
   if (isNew(written)) {

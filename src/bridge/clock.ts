@@ -57,7 +57,11 @@ export class Bell {
 
 /** The promise's answer, or 'aborted' when the signal comes first. Leaves no listener behind: signals live long. */
 export async function untilAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T | 'aborted'> {
-  if (signal.aborted) return 'aborted';
+  if (signal.aborted) {
+    // As below, where race() hears a failure that comes too late: unheard it would end the process.
+    promise.catch(() => undefined);
+    return 'aborted';
+  }
   let onAbort = (): void => undefined;
   const aborted = new Promise<'aborted'>((resolve) => {
     onAbort = () => resolve('aborted');

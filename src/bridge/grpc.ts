@@ -59,7 +59,7 @@ export function classifyPubsub(error: unknown, what: string): Trouble {
     case CODE.permissionDenied:
       return {
         kind: 'misconfigured',
-        problem: `no permission on ${what} (${text}). Grant roles/pubsub.subscriber on the subscription and roles/pubsub.publisher on the dead-letter topic.`,
+        problem: `no permission on ${what} (${text}). Grant this identity roles/pubsub.subscriber on a subscription, roles/pubsub.publisher on a topic.`,
       };
     case CODE.unauthenticated:
       return {

@@ -11,6 +11,7 @@ export class RejectAlarm {
   readonly #policy: RejectAlarmPolicy;
   readonly #last: boolean[] = [];
   #raised = false;
+  #sinceTold = 0;
 
   constructor(policy: RejectAlarmPolicy) {
     this.#policy = policy;
@@ -20,13 +21,19 @@ export class RejectAlarm {
     return this.#raised;
   }
 
-  /** True exactly once: when this message raised the alarm. */
+  /**
+   * True when this message raises the alarm, and then with every hundredth for as long as it holds: a bridge that follows
+   * lives for months, and one line at the first drift would say nothing of the second.
+   */
   record(rejected: boolean): boolean {
     this.#last.push(rejected);
     if (this.#last.length > ALARM_WINDOW) this.#last.shift();
-    if (this.#raised) return false;
+    this.#sinceTold += 1;
     const rejections = this.#last.filter(Boolean).length;
-    this.#raised = rejections >= this.#policy.count && rejections / this.#last.length > this.#policy.ratio;
-    return this.#raised;
+    const holds = rejections >= this.#policy.count && rejections / this.#last.length > this.#policy.ratio;
+    if (!holds || (this.#raised && this.#sinceTold < ALARM_WINDOW)) return false;
+    this.#raised = true;
+    this.#sinceTold = 0;
+    return true;
   }
 }

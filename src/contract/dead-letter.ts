@@ -80,6 +80,35 @@ export function deadLetterAttributes(letter: DeadLetter, bodyBytes: number): Rec
   return { ...attributes };
 }
 
+/** https://cloud.google.com/pubsub/docs/handling-failures: what Pub/Sub adds to a message that its own policy forwards. */
+const FORWARDED = /^CloudPubSubDeadLetterSource/;
+
+/** Whether a message on the dead-letter topic is a letter: ours, or one that Pub/Sub's own policy has forwarded. */
+export function isLetter(attributes: Readonly<Record<string, string>>): boolean {
+  return attributes['dlq_id'] !== undefined || isForwarded(attributes);
+}
+
+export function isForwarded(attributes: Readonly<Record<string, string>>): boolean {
+  return Object.keys(attributes).some((key) => FORWARDED.test(key));
+}
+
+/**
+ * The attributes of a letter that is published again as a request. All of its own go along: by `dlq_id` a failed row
+ * knows a replay whatever the clocks say, and the next letter replaces the rest.
+ */
+export function replayAttributes(
+  attributes: Readonly<Record<string, string>>,
+  dlqId: string,
+): Record<string, string> {
+  const count = Math.min(Number(replayCount(attributes['dlq_replay_count'])) + 1, MAX_REPLAY_COUNT);
+  const own = { dlq_id: dlqId, dlq_replay_count: String(count) };
+  const others = Object.entries(attributes).filter(([key]) => !(key in own) && !FORWARDED.test(key));
+  const room = PUBSUB_LIMITS.attributes - Object.keys(own).length;
+  return { ...Object.fromEntries(others.slice(0, room)), ...own };
+}
+
+const MAX_REPLAY_COUNT = 999_999;
+
 function replayCount(sent: string | undefined): string {
   return sent !== undefined && /^\d{1,6}$/.test(sent) ? String(Number(sent)) : '0';
 }

@@ -13,6 +13,7 @@ const MAINS: Readonly<Record<Name, string>> = {
   worker: path.join(projectRoot, 'src/worker/main.ts'),
   migrate: path.join(projectRoot, 'src/migrate/main.ts'),
   smoke: path.join(projectRoot, 'src/smoke/main.ts'),
+  letters: path.join(projectRoot, 'src/letters/main.ts'),
 };
 const PROCESSES = Object.keys(MAINS) as Name[];
 

@@ -7,6 +7,7 @@ import {
   ConfigError,
   SETTINGS,
   readBridgeConfig,
+  readLettersConfig,
   readMigrateConfig,
   readRolloutConfig,
   readSmokeConfig,
@@ -138,6 +139,7 @@ describe('config: defaults', () => {
       migrate: readMigrateConfig,
       rollout: readRolloutConfig,
       smoke: readSmokeConfig,
+      letters: readLettersConfig,
     };
     for (const setting of SETTINGS) {
       // A text may be anything, and the rules of each have their own tests.

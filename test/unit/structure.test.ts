@@ -107,12 +107,25 @@ const RULES: Readonly<Record<string, Rule>> = {
     values: ['contract', 'bridge', 'config.ts', 'postgres-connection.ts'],
     notPackages: /^@temporalio\/worker$/,
   },
+  // An operator's, on Pub/Sub alone: neither rows nor runs are needed to send a letter again.
+  letters: { values: ['contract', 'bridge', 'config.ts', 'log.ts'], notPackages: /^(pg|@temporalio\/.*)$/ },
   ops: {
     values: ['contract', 'activities', 'bridge', 'generators', 'migrate', 'worker', ...ROOT_FILES],
     types: ['workflows'],
   },
   dev: {
-    values: ['contract', 'activities', 'bridge', 'generators', 'migrate', 'ops', 'worker', 'workflows', ...ROOT_FILES],
+    values: [
+      'contract',
+      'activities',
+      'bridge',
+      'generators',
+      'letters',
+      'migrate',
+      'ops',
+      'worker',
+      'workflows',
+      ...ROOT_FILES,
+    ],
   },
   '': { values: ['contract', ...ROOT_FILES], types: ['workflows'] },
 };
@@ -229,6 +242,8 @@ describe('structure', () => {
     'src/rollout/x.ts': "import { Pool } from 'pg';",
     'src/rollout/y.ts': "import { startWorker } from '../worker/run.ts';",
     'src/smoke/x.ts': "import { openDatabase } from '../activities/db.ts';",
+    'src/letters/x.ts': "import { Client } from '@temporalio/client';",
+    'src/letters/y.ts': "import { rowIdOf } from '../smoke/watch.ts';",
     'src/generators/x.ts': "let r: import('../activities/db.ts').Database;",
     'src/log.ts': "import '../test/support/x.ts';",
     'src/unknown/x.ts': '',

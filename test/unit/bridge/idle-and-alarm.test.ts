@@ -40,6 +40,15 @@ describe('reject alarm', () => {
     assert.equal(watched.raised, true);
   });
 
+  it('is told again with every hundredth message while it holds, and anew when it rises anew', () => {
+    const watched = alarm();
+    const tell = (count: number, rejected: boolean): number[] =>
+      Array.from({ length: count }, () => watched.record(rejected)).flatMap((told, index) => (told ? [index] : []));
+    assert.deepEqual(tell(250, true), [19, 119, 219]);
+    assert.deepEqual(tell(1_000, false), [69], 'the window still holds 30 of them');
+    assert.deepEqual(tell(25, true), [20], '21 of 100 are the first that are more than a fifth');
+  });
+
   it('needs the ratio too: 20 of 100 is not more than 20 %', () => {
     const watched = alarm();
     for (let n = 0; n < 500; n += 1) watched.record(n % 5 === 4);

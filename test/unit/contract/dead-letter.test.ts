@@ -5,7 +5,9 @@ import {
   deadLetterAttributes,
   dlqIdOfMessage,
   dlqIdOfRun,
+  isLetter,
   PUBSUB_LIMITS,
+  replayAttributes,
 } from '../../../src/contract/dead-letter.ts';
 import type { DeadLetter } from '../../../src/contract/workflow-io.ts';
 
@@ -227,3 +229,47 @@ describe('dlq_id', () => {
 });
 
 const SUB_17 = '45389f69a5acb1b5235819187ff5bfa3de5cdc68d84f28135bf0c8aa90fbe734';
+
+describe('replayAttributes', () => {
+  const FORWARDED = { CloudPubSubDeadLetterSourceDeliveryCount: '100' };
+
+  it('keeps everything, counts the replay, and says by dlq_id that it is one', () => {
+    const sent = deadLetterAttributes(letter({ environment: 'dev' }), 10);
+    assert.deepEqual(replayAttributes(sent, OWN.dlq_id), { ...sent, dlq_replay_count: '1' });
+    assert.equal(replayAttributes({ ...sent, dlq_replay_count: '41' }, OWN.dlq_id)['dlq_replay_count'], '42');
+    assert.equal(replayAttributes({ ...sent, dlq_replay_count: '999999' }, OWN.dlq_id)['dlq_replay_count'], '999999');
+    assert.equal(replayAttributes({ ...sent, dlq_replay_count: 'many' }, OWN.dlq_id)['dlq_replay_count'], '1');
+  });
+
+  it('the next letter counts it, and replaces the story', () => {
+    const again = letter(replayAttributes(deadLetterAttributes(letter({ environment: 'dev' }), 10), 'old'), {
+      dlqId: 'new',
+      detail: 'another',
+    });
+    assert.deepEqual(deadLetterAttributes(again, 10), {
+      ...OWN,
+      dlq_id: 'new',
+      dlq_detail: 'another',
+      dlq_replay_count: '1',
+      environment: 'dev',
+    });
+  });
+
+  it("leaves out what Pub/Sub's own policy has added, and gives its letter an id", () => {
+    const replayed = replayAttributes({ ...FORWARDED, environment: 'dev' }, 'by-its-own-id');
+    assert.deepEqual(replayed, { environment: 'dev', dlq_id: 'by-its-own-id', dlq_replay_count: '1' });
+  });
+
+  it('stays within 100 attributes; the originals give way', () => {
+    const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`k${String(index)}`, 'v']));
+    const replayed = replayAttributes({ ...FORWARDED, ...many }, 'id');
+    assert.equal(Object.keys(replayed).length, PUBSUB_LIMITS.attributes);
+    assert.equal(replayed['dlq_id'], 'id');
+  });
+
+  it('a letter is known by its id or by what Pub/Sub adds, and a request is none', () => {
+    assert.equal(isLetter({ dlq_id: 'x' }), true);
+    assert.equal(isLetter(FORWARDED), true);
+    assert.equal(isLetter({ environment: 'dev' }), false);
+  });
+});
