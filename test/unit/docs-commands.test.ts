@@ -8,6 +8,7 @@ import { FAILURE_CODES, REJECTION_CODES } from '../../src/contract/failure.ts';
 import { NAMES } from '../../src/contract/names.ts';
 import { EXIT_CODE as BRIDGE_EXIT } from '../../src/bridge/exit.ts';
 import { EXIT_CODE as SMOKE_EXIT } from '../../src/smoke/exit.ts';
+import { UNDELIVERED } from '../../src/letters/letter.ts';
 import { SETTINGS } from '../../src/settings.ts';
 import { readGcloud, type Gcloud } from '../support/docs/gcloud.ts';
 import { anchorOf, commandsOf, parsePage, readPage, ROOT, type Page } from '../support/docs/page.ts';
@@ -259,7 +260,7 @@ describe('commands in the documentation', () => {
     const reasons = told.flatMap((line) =>
       [...(line.split('|')[1] ?? '').matchAll(/`(\w+)`/g)].map(([, code]) => code),
     );
-    assert.deepEqual(reasons.sort(), [...REJECTION_CODES, ...FAILURE_CODES].sort());
+    assert.deepEqual(reasons.sort(), [...REJECTION_CODES, ...FAILURE_CODES, UNDELIVERED].sort());
   });
 
   it('exit codes are those of the code', () => {
