@@ -141,37 +141,3 @@ run "unversioned" {
     error_message = "two instances"
   }
 }
-
-# The deployment plan's step 4, by hand: the job, and what it is of no use without.
-run "target_job" {
-  command = plan
-
-  plan_options {
-    target = [google_cloud_run_v2_job.content_worker]
-  }
-
-  assert {
-    condition     = google_cloud_run_v2_job.content_worker.name == "dev-vividly-content-worker"
-    error_message = "the job"
-  }
-
-  assert {
-    condition     = google_pubsub_subscription.requests.name == "content-generation-sub" && google_pubsub_subscription.dead_letters.name == "content-generation-dlq-sub"
-    error_message = "both subscriptions, or the preflight refuses to start"
-  }
-
-  assert {
-    condition     = google_pubsub_subscription_iam_member.bridge_pulls.role == "roles/pubsub.subscriber" && google_pubsub_topic_iam_member.bridge_publishes_letters.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.service_agent_forwards.role == "roles/pubsub.publisher" && google_pubsub_subscription_iam_member.service_agent_acks.role == "roles/pubsub.subscriber"
-    error_message = "the rights of the bridge and of Pub/Sub's own agent"
-  }
-
-  assert {
-    condition     = google_secret_manager_secret_iam_member.reads["bridge/temporal-api-key"].role == "roles/secretmanager.secretAccessor"
-    error_message = "the secret that it reads"
-  }
-
-  assert {
-    condition     = contains(keys(google_project_service.enabled), "run.googleapis.com") && contains(keys(google_project_service.enabled), "pubsub.googleapis.com")
-    error_message = "the APIs"
-  }
-}

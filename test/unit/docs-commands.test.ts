@@ -1,6 +1,6 @@
 /** What README, deploy.md and runbook.md tell somebody to type: everything that they name is there, and spelled so. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ALERT } from '../../src/contract/alert.ts';
@@ -13,7 +13,7 @@ import { SETTINGS } from '../../src/settings.ts';
 import { readGcloud, type Gcloud } from '../support/docs/gcloud.ts';
 import { anchorOf, commandsOf, parsePage, readPage, ROOT, type Page } from '../support/docs/page.ts';
 import { runsOf } from '../support/docs/words.ts';
-import { readTerraform, settingsIn, type TerraformFiles } from '../support/terraform/files.ts';
+import { readTerraform, type TerraformFiles } from '../support/terraform/files.ts';
 
 const PAGES = ['README.md', 'docs/deploy.md', 'docs/runbook.md'].map(readPage);
 /** The two that are followed step by step. */
@@ -83,7 +83,7 @@ describe('commands in the documentation', () => {
     const faultsOf = (page: Page): string[] =>
       unknown(
         page,
-        /(?<![\w/.$"}-])((?:src|test|docs|scripts|terraform|migrations|\.github)\/[\w./-]*\w|cloudbuild[\w.-]+\.yaml)/g,
+        /(?<![\w/.$"}-])((?:src|test|docs|scripts|terraform|migrations|\.github)\/[\w./-]*\w|cloudbuild\.[\w.-]+\.yaml)/g,
         (file) => existsSync(join(ROOT, file)) || existsSync(join(ROOT, dirname(page.name), file)),
       );
     assert.deepEqual(everywhere(faultsOf), []);
@@ -180,6 +180,20 @@ describe('commands in the documentation', () => {
       assert.deepEqual(
         files.required.filter((name) => !told.includes(name)),
         [],
+      );
+    });
+
+    it("the foundation's targets are those that terraform's own test plans", () => {
+      const hcl = readFileSync(join(ROOT, 'terraform/tests/targets.tftest.hcl'), 'utf8');
+      const [, list = ''] = /run "foundation" \{[\s\S]*?target = \[([^\]]*)\]/.exec(hcl) ?? [];
+      const planned = list.split(',').map((each) => each.trim());
+      const told = DEPLOY.blocks
+        .filter(({ section }) => section === 'The foundation')
+        .flatMap(({ text }) => [...text.matchAll(/-target=(\S+)/g)].map(([, address]) => address));
+      assert.ok(told.length > 5, 'targets are read');
+      assert.deepEqual(
+        told,
+        planned.filter((each) => each !== ''),
       );
     });
 
