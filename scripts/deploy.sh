@@ -27,7 +27,8 @@ instances=${WORKER_INSTANCES:-2}
 [[ $instances =~ ^[1-9][0-9]{0,2}$ ]] || refuse "WORKER_INSTANCES is '$instances', and no number from 1 to 999"
 [ -n "${GOOGLE_CLOUD_PROJECT:-}" ] || refuse 'GOOGLE_CLOUD_PROJECT is not set'
 
-# By environment, since `worker-pools replace` takes no --region.
+# By environment, since `worker-pools replace` takes no --region. It is there from the CLI's 528 on; beta, since that is
+# where all versions since then have it.
 export CLOUDSDK_CORE_PROJECT=$GOOGLE_CLOUD_PROJECT CLOUDSDK_RUN_REGION=${REGION:-us-central1}
 export CLOUDSDK_CORE_DISABLE_PROMPTS=1
 job=$env-vividly-content-worker
@@ -42,10 +43,10 @@ case $verb in
   pool)
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
-    gcloud run worker-pools describe "$pattern" --format=export >"$folder/pattern.yaml"
-    npx --no-install tsx scripts/pool-manifest.ts "$pattern-$build_id" "$image" "$instances" \
+    gcloud beta run worker-pools describe "$pattern" --format=export >"$folder/pattern.yaml"
+    node --import tsx scripts/pool-manifest.ts "$pattern-$build_id" "$image" "$instances" \
       <"$folder/pattern.yaml" >"$folder/pool.yaml"
-    gcloud run worker-pools replace "$folder/pool.yaml"
+    gcloud beta run worker-pools replace "$folder/pool.yaml"
     ;;
   bridge)
     gcloud run jobs update "$job" --image="$image"
@@ -53,7 +54,7 @@ case $verb in
   retire)
     # Temporal says when: a run whose pool is gone would wait for ever.
     npm run --silent rollout -- drained "$build_id"
-    gcloud run worker-pools delete "$pattern-$build_id"
+    gcloud beta run worker-pools delete "$pattern-$build_id"
     ;;
   *) refuse "'$verb' is none of migrate, pool, bridge, retire" ;;
 esac

@@ -1,59 +1,68 @@
 /**
- * The worker pool of one build, from the pattern pool that terraform keeps: `gcloud run worker-pools describe PATTERN
+ * The worker pool of one build, from the pattern pool that terraform keeps: `gcloud beta run worker-pools describe PATTERN
  * --format=export` on stdin, what `replace` takes on stdout. Everything but name, image and size is the pattern's. Where
  * the pattern's workers are not versioned there is one pool, and only its image changes.
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { parse, stringify } from 'yaml';
+import { parse } from 'yaml';
 import { z } from 'zod';
 
 const INSTANCES = 'run.googleapis.com/manualInstanceCount';
 const MODE = 'run.googleapis.com/scalingMode';
+/** Said by the server; a copy has its own. */
+const OF_THE_SERVER = ['run.googleapis.com/creator', 'run.googleapis.com/lastModifier'];
 
 const container = z.looseObject({
   image: z.string(),
-  env: z.array(z.looseObject({ name: z.string(), value: z.string().optional() })).optional(),
+  env: z.array(z.looseObject({ name: z.string(), value: z.string().optional() })),
 });
 const manifest = z.looseObject({
   kind: z.literal('WorkerPool'),
   metadata: z.looseObject({
     name: z.string(),
-    annotations: z.record(z.string(), z.string()).optional(),
-    labels: z.record(z.string(), z.string()).optional(),
+    namespace: z.string().optional(),
+    annotations: z.record(z.string(), z.string()),
+    labels: z.record(z.string(), z.string()),
   }),
   spec: z.looseObject({
+    instanceSplits: z.unknown(),
     template: z.looseObject({
       metadata: z.looseObject({ name: z.string().optional() }).optional(),
-      spec: z.looseObject({ containers: z.array(container).length(1) }),
+      spec: z.looseObject({ containers: z.tuple([container]) }),
     }),
   }),
 });
 
-export interface Pool {
-  readonly name: string;
-  readonly image: string;
-  readonly instances: number;
-}
+const pool = z.strictObject({
+  name: z.string().regex(/^[a-z]([a-z0-9-]{0,47}[a-z0-9])?$/),
+  image: z.string().regex(/@sha256:[0-9a-f]{64}$/),
+  instances: z.int().min(1),
+});
+export type Pool = z.infer<typeof pool>;
 
-export function poolManifest(pattern: string, { name, image, instances }: Pool): string {
-  const pool = manifest.parse(parse(pattern));
-  const { template } = pool.spec;
-  const [worker] = template.spec.containers;
-  if (worker === undefined) throw new Error('the pattern has no container');
-  const versioned = worker.env?.find((each) => each.name === 'WORKER_VERSIONING')?.value !== '0';
+export function poolManifest(pattern: string, wanted: Pool): string {
+  const { name, image, instances } = pool.parse(wanted);
+  const copy = manifest.parse(parse(pattern));
+  const { metadata, spec } = copy;
+  const [worker] = spec.template.spec.containers;
+  const versioning = worker.env.find((each) => each.name === 'WORKER_VERSIONING')?.value;
+  if (versioning !== '0' && versioning !== '1') throw new Error('the pattern says neither WORKER_VERSIONING=0 nor 1');
   worker.image = image;
-  // Names of revisions are given once.
-  delete template.metadata?.name;
-  // Shares of the pattern's revisions, which the copy has not.
-  delete pool.spec['instanceSplits'];
-  if (versioned) {
-    pool.metadata.name = name;
-    pool.metadata.annotations = { ...pool.metadata.annotations, [INSTANCES]: String(instances), [MODE]: 'manual' };
+  // Names of revisions are given once, and shares are of revisions.
+  delete spec.template.metadata?.name;
+  delete spec.instanceSplits;
+  // The project's number: replace would ask the resource manager whether that is this project.
+  delete metadata.namespace;
+  for (const annotation of OF_THE_SERVER) Reflect.deleteProperty(metadata.annotations, annotation);
+  if (versioning === '1') {
+    metadata.name = name;
+    metadata.annotations = { ...metadata.annotations, [INSTANCES]: String(instances), [MODE]: 'manual' };
     // Terraform does not own the copy.
-    delete pool.metadata.labels?.['goog-terraform-provisioned'];
+    delete metadata.labels['goog-terraform-provisioned'];
   }
-  return stringify(pool);
+  // JSON, which is YAML: gcloud writes a text such as `n` or `off` without quotes, and reads it as false.
+  return `${JSON.stringify(copy, null, 2)}\n`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
