@@ -25,6 +25,7 @@ import { waitFor } from '../support/wait-for.ts';
 const BUILD = '0123456789ab';
 const NEXT_BUILD = 'ba9876543210';
 const USERS = { migrate: 'content_migrate', worker: 'content_worker' } as const;
+const LIMIT_MS = 120_000;
 const DEPLOY = readPage('docs/deploy.md');
 const RUNBOOK = readPage('docs/runbook.md');
 
@@ -90,15 +91,14 @@ describe('the walk through the documentation', function () {
     return started;
   };
 
+  /** Longer than a page's reader would wait: two processes bundle here, while servers start beside them. */
+  const polls = (who: Running, message: string): Promise<unknown> =>
+    waitFor(message, () => who.lines().some((line) => line['message'] === message), LIMIT_MS);
+
   /** What `scripts/deploy.sh pool` makes: workers of this build, with the worker's own database user. */
   const pool = async (build: string): Promise<void> => {
-    const settings = {
-      DATABASE_URL: urls.worker,
-      BUILD_ID: build,
-      WORKER_VERSIONING: '1',
-      WORKER_DEPLOYMENT_NAME: 'content-worker',
-    };
-    await start('worker/main.ts', [], { ...shell.env, ...settings }).says({ message: 'worker polls' });
+    const versioned = { BUILD_ID: build, WORKER_VERSIONING: '1', WORKER_DEPLOYMENT_NAME: 'content-worker' };
+    await polls(start('worker/main.ts', [], { ...shell.env, ...versioned, DATABASE_URL: urls.worker }), 'worker polls');
   };
 
   const statusOf = (correlationId: string): Promise<string | undefined> =>
@@ -107,7 +107,11 @@ describe('the walk through the documentation', function () {
       return (await client.query<{ status: string }>(asked, [rowIdOf(correlationId)])).rows[0]?.status;
     });
   const completed = (correlationId: string): Promise<unknown> =>
-    waitFor(`the row of ${correlationId} is completed`, async () => (await statusOf(correlationId)) === 'completed');
+    waitFor(
+      `the row of ${correlationId} is completed`,
+      async () => (await statusOf(correlationId)) === 'completed',
+      LIMIT_MS,
+    );
 
   const indexes = (): Promise<number | undefined> =>
     withClient(urls.migrate, async (client) => {
@@ -166,7 +170,6 @@ describe('the walk through the documentation', function () {
   });
 
   const followsPage: Step = { command: 'export DATABASE_URL' };
-  let bridge: Running;
   walk(DEPLOY, [
     {
       command: 'npm run migrate -- --dry-run',
@@ -205,8 +208,7 @@ describe('the walk through the documentation', function () {
       command: 'npm run smoke -- --via temporal',
       // The schedule.
       before: async () => {
-        bridge = start('bridge/main.ts', ['--follow'], { ...shell.env });
-        await bridge.says({ message: 'bridge polls' });
+        await polls(start('bridge/main.ts', ['--follow'], { ...shell.env }), 'bridge polls');
       },
       after: (output) => assert.match(output, /the database was not asked[\s\S]*^passed$/m),
     },
