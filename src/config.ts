@@ -106,6 +106,8 @@ export interface WorkerConfig {
 export interface MigrateConfig {
   /** Without limits on statements: a concurrent index build may take hours. */
   readonly database: Pick<DatabaseConfig, 'url' | 'connectTimeoutMs'>;
+  /** The worker's database user, where it is another one. */
+  readonly grantTo: string | null;
   readonly log: LogConfig;
   readonly warnings: Warnings;
 }
@@ -321,7 +323,12 @@ export function readLettersConfig(env: Env): LettersConfig {
 
 export function readMigrateConfig(env: Env): MigrateConfig {
   const reader = new Reader(env, 'migrate');
-  return reader.done({ database: readServer(reader), log: readLog(reader), warnings: reader.warnings });
+  return reader.done({
+    database: readServer(reader),
+    grantTo: reader.text('MIGRATE_GRANT_TO'),
+    log: readLog(reader),
+    warnings: reader.warnings,
+  });
 }
 
 function readServer(reader: Reader): MigrateConfig['database'] {

@@ -55,6 +55,7 @@ export const SETTINGS = [
   { name: 'DATABASE_POOL_SIZE', kind: 'integer', usedBy: W, default: 10, min: 1, max: 100, unit: 'connections', why: 'A row write takes milliseconds, so half as many connections as activity slots keep up.' },
   { name: 'DATABASE_CONNECT_TIMEOUT_MS', kind: 'integer', usedBy: DS, default: 5_000, min: 100, max: 60_000, unit: 'ms', why: 'A dead host must become a retry, not a hang.' },
   { name: 'DATABASE_STATEMENT_TIMEOUT_MS', kind: 'integer', usedBy: W, default: 10_000, min: 100, max: 600_000, unit: 'ms', why: 'Every statement of the worker uses an index; ten seconds means a lock or an outage. Not for migrate: an index is built for as long as it takes.' },
+  { name: 'MIGRATE_GRANT_TO', kind: 'text', usedBy: ['migrate'], default: null, why: 'The worker\'s database user, where it is another one than migrate\'s: it is granted what the worker\'s statements need, after each migration. It must exist. Unset = one user for both.' },
 
   { name: 'GOOGLE_CLOUD_PROJECT', kind: 'resource', usedBy: ['bridge', 'worker', 'migrate', 'smoke', 'letters'], requiredBy: BSL, fix: NAMES.project, why: 'Project of topics and subscriptions; elsewhere only for trace links in logs.' },
   { name: 'PUBSUB_TOPIC', kind: 'resource', usedBy: BSL, requiredBy: BSL, fix: NAMES.topic, why: 'No default: a default once hid that the subscription did not exist.' },

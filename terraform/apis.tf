@@ -6,6 +6,8 @@ locals {
       "cloudresourcemanager.googleapis.com",
       "cloudscheduler.googleapis.com",
       "compute.googleapis.com",
+      # Keeps the provenance of images; without it a build fails.
+      "containeranalysis.googleapis.com",
       "iam.googleapis.com",
       "iamcredentials.googleapis.com",
       "logging.googleapis.com",

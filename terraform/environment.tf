@@ -71,7 +71,11 @@ locals {
     var.generator.kind == "gemini" && var.generator.gemini_api_key ? { GEMINI_API_KEY = "provider-api-key" } : {},
   )
 
-  migrate_env     = local.common_env
+  migrate_env = merge(
+    local.common_env,
+    # The worker has a user of its own, which owns no table.
+    { MIGRATE_GRANT_TO = var.database.worker_user },
+  )
   migrate_secrets = { DATABASE_URL = "migrate-database-url" }
 
   # Files that DATABASE_URL names. Cloud SQL's certificate names the instance and never an IP address, so its own authority

@@ -35,3 +35,13 @@ resource "google_artifact_registry_repository_iam_member" "readers" {
   role       = "roles/artifactregistry.reader"
   member     = "serviceAccount:service-${each.value}@serverless-robot-prod.iam.gserviceaccount.com"
 }
+
+# Whoever deploys an image must be able to read it, too.
+resource "google_artifact_registry_repository_iam_member" "deployers_elsewhere" {
+  for_each = local.owns_registry ? var.registry_readers : toset([])
+
+  location   = google_artifact_registry_repository.images[0].location
+  repository = google_artifact_registry_repository.images[0].name
+  role       = "roles/artifactregistry.reader"
+  member     = each.value
+}

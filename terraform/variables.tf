@@ -51,6 +51,17 @@ variable "registry_reader_projects" {
   }
 }
 
+variable "registry_readers" {
+  description = "Members who deploy from the registry that is made here, elsewhere: serviceAccount:staging-content-deployer@PROJECT.iam.gserviceaccount.com. Cloud Run asks whether they may read the image."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.registry_readers : can(regex("^(serviceAccount|group|user):[^@ ]+@", member))])
+    error_message = "registry_readers are serviceAccount:, group: or user: members."
+  }
+}
+
 variable "image_digest" {
   description = "sha256:… of the image that jobs and pool are made with first. Null = the tag latest. After that the pipeline owns the image, and this is looked at no more."
   type        = string

@@ -3,7 +3,8 @@ variable "database" {
     PostgreSQL. existing_instance: the name of a Cloud SQL instance of this project with a private IP, whose database
     vividly_<environment> exists; everything but ssl_mode is then its own matter. Otherwise one is made. ssl_mode
     ENCRYPTED_ONLY, or TRUSTED_CLIENT_CERTIFICATE_REQUIRED (client certificate in the secrets database-client-cert and
-    database-client-key). Either way DATABASE_URL verifies the server: see the output database_url_form.
+    database-client-key). Either way DATABASE_URL verifies the server: see the output database_url_form. worker_user: the
+    user of database-url, which the migrations grant what the worker needs; users are made by hand, before the first of them.
   EOT
   type = object({
     existing_instance   = optional(string)
@@ -17,6 +18,7 @@ variable "database" {
     pitr_days           = optional(number, 7)
     ssl_mode            = optional(string, "ENCRYPTED_ONLY")
     deletion_protection = optional(bool, true)
+    worker_user         = optional(string, "content_worker")
   })
   default = {}
 
@@ -60,6 +62,10 @@ variable "database" {
   validation {
     condition     = contains(["ENCRYPTED_ONLY", "TRUSTED_CLIENT_CERTIFICATE_REQUIRED"], var.database.ssl_mode)
     error_message = "database.ssl_mode is ENCRYPTED_ONLY or TRUSTED_CLIENT_CERTIFICATE_REQUIRED: nothing is spoken in the clear."
+  }
+  validation {
+    condition     = can(regex("^[a-z_][a-z0-9_]{0,62}$", var.database.worker_user))
+    error_message = "database.worker_user is a PostgreSQL user of a-z, 0-9 and _."
   }
   validation {
     condition     = var.environment != "prod" || var.database.deletion_protection

@@ -45,7 +45,7 @@ process.exitCode = await run(config, log).catch((error: unknown) => {
   return 1;
 });
 
-async function run({ database }: MigrateConfig, logger: pino.Logger): Promise<number> {
+async function run({ database, grantTo }: MigrateConfig, logger: pino.Logger): Promise<number> {
   if (flags.status === true) {
     const statuses = await migrationStatus(database.url, { connectTimeoutMs: database.connectTimeoutMs });
     for (const status of statuses) logger.info(status, `${status.name}: ${status.state}`);
@@ -56,6 +56,7 @@ async function run({ database }: MigrateConfig, logger: pino.Logger): Promise<nu
     force: flags.force === true,
     dryRun: flags.dryRun === true,
     ...(flags.count === undefined ? {} : { count: flags.count }),
+    ...(grantTo === null ? {} : { grantTo }),
     connectTimeoutMs: database.connectTimeoutMs,
     log: (line) => logger.info(line),
   });

@@ -5,6 +5,7 @@
 import pg from 'pg';
 import { connectionOf } from '../postgres-connection.ts';
 import { MigrationError } from './failure.ts';
+import { grantToWorker } from './grants.ts';
 import { createLedger, type LedgerEntry, readLedger, recordApplied, recordRolledBack, refuseEdited } from './ledger.ts';
 import { type MigrationLock, takeMigrationLock } from './lock.ts';
 import { dropInvalidIndexes, findDamage, findFilledTables } from './objects.ts';
@@ -20,6 +21,8 @@ export interface MigrateOptions {
   readonly dryRun?: boolean;
   /** down: how many to roll back; all unless given. */
   readonly count?: number;
+  /** up: the worker's database user, where it is another one than ours. */
+  readonly grantTo?: string;
   readonly log: (line: string) => void;
   /** Called between any two steps that a kill could separate; tests kill the process there. */
   readonly fault?: (point: string) => void | Promise<void>;
@@ -128,6 +131,11 @@ class Run {
       this.#log(`${this.#verb(known ? 'repair' : 'apply')} ${migration.name}${known ? `: ${damage.join(', ')}` : ''}`);
       if (this.#options.dryRun !== true) await this.#apply(migration);
       (known ? repaired : applied).push(migration.name);
+    }
+    const { grantTo } = this.#options;
+    if (grantTo !== undefined) {
+      this.#log(`${this.#verb('grant')} what the worker needs to ${grantTo}`);
+      if (this.#options.dryRun !== true) await grantToWorker(this.#client, grantTo);
     }
     return { applied, repaired, rolledBack: [], unchanged, notices: this.#notices };
   }

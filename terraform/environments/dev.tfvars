@@ -14,3 +14,7 @@ temporal = {
 database = {
   deletion_protection = false
 }
+
+deployer = {
+  members = ["group:platform@vividly.example"]
+}

@@ -27,3 +27,7 @@ database = {
   max_connections = 400
   backups         = 30
 }
+
+deployer = {
+  members = ["group:platform@vividly.example"]
+}

@@ -15,3 +15,7 @@ database = {
   tier    = "db-custom-2-7680"
   disk_gb = 50
 }
+
+deployer = {
+  members = ["group:platform@vividly.example"]
+}

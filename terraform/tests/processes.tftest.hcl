@@ -58,6 +58,16 @@ run "processes" {
   }
 
   assert {
+    condition     = { for e in google_cloud_run_v2_job.content_migrate.template[0].template[0].containers[0].env : e.name => e.value if e.value != null } == { GOOGLE_CLOUD_PROJECT = "vividly-dev-rich", DEBUG = "True", NODE_OPTIONS = "--max-old-space-size=768", MIGRATE_GRANT_TO = "content_worker" }
+    error_message = "migrations are told this, and nothing else"
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.content_worker.template[0].template[0].containers[0].args == tolist(["bridge"]) && google_cloud_run_v2_job.content_migrate.template[0].template[0].containers[0].args == tolist(["migrate"]) && google_cloud_run_v2_worker_pool.content_worker.template[0].containers[0].args == tolist(["PORT=8080", "content-worker", "worker"])
+    error_message = "each runs its own process of the image"
+  }
+
+  assert {
     condition     = google_cloud_run_v2_worker_pool.content_worker.name == "dev-vividly-content-pool" && google_cloud_run_v2_worker_pool.content_worker.scaling[0].manual_instance_count == 0
     error_message = "the pattern runs nothing"
   }

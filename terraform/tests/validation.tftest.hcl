@@ -121,6 +121,26 @@ run "refuses_registry_readers" {
   expect_failures = [var.registry_reader_projects]
 }
 
+run "refuses_everybody_as_reader" {
+  command = plan
+
+  variables {
+    registry_readers = ["allUsers"]
+  }
+
+  expect_failures = [var.registry_readers]
+}
+
+run "refuses_worker_user" {
+  command = plan
+
+  variables {
+    database = { worker_user = "content-worker@project" }
+  }
+
+  expect_failures = [var.database]
+}
+
 run "refuses_latest_version" {
   command = plan
 

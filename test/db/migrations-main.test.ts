@@ -50,6 +50,26 @@ describeOnEachPostgres('npm run migrate', (start) => {
     await exits(1, /create_content_requests: pending/, url, '--status');
   });
 
+  it("grants to the worker's own user, every time, and says so when there is none", async () => {
+    const url = await postgres.createDatabase('granting');
+    const grantTo = { MIGRATE_GRANT_TO: 'worker of granting' };
+    const missing = await command(url, [], grantTo);
+    assert.equal(missing.code, 1, missing.output);
+    assert.match(missing.output, /MIGRATE_GRANT_TO: role "worker of granting" does not exist \(SQLSTATE 42704\)/);
+    await withClient(url, (client) => client.query('create role "worker of granting"'));
+    const mayWrite = async (): Promise<unknown> =>
+      withClient(url, async (client) => {
+        const asked = `select has_table_privilege('worker of granting', 'content_requests', 'update') as may`;
+        return (await client.query<{ may: boolean }>(asked)).rows[0]?.may;
+      });
+    const dry = await command(url, ['--dry-run'], grantTo);
+    assert.match(dry.output, /would grant what the worker needs to worker of granting/);
+    assert.equal(await mayWrite(), false, 'a dry run grants nothing');
+    const granted = await command(url, [], grantTo);
+    assert.equal(granted.code, 0, granted.output);
+    assert.equal(await mayWrite(), true, 'granted, though every migration was applied before');
+  });
+
   it('exits 2 for a wrong configuration or wrong arguments', async () => {
     await exits(2, /DATABASE_URL/, 'mysql://nowhere');
     await exits(2, /--force/, postgres.adminUrl, '--force');

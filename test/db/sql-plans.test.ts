@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import pg from 'pg';
 import * as sql from '../../src/activities/sql.ts';
+import { grantToWorker } from '../../src/migrate/grants.ts';
 import { startPostgres, type TestPostgres } from '../support/postgres.ts';
 
 const ROWS = 20_000;
@@ -177,6 +178,44 @@ describe('the plans of the statements', () => {
   it('the other twin: a statement that no index serves reads the whole table', async () => {
     const slow = { name: 'slow', text: 'select id from content_requests where topic = $1', values: ['x'], index: null };
     assert.deepEqual(await faultsOf(slow, 'generic'), ['reads the whole table']);
+  });
+
+  describe('as a user that has what migrate grants to the worker, and nothing else', () => {
+    const asWorker = (grants: () => Promise<void>, look: () => Promise<void>): Promise<void> =>
+      withChange('create role worker_alone', async () => {
+        await grants();
+        await client.query('set local role worker_alone');
+        await look();
+      });
+    const granted = (): Promise<void> => grantToWorker(client, 'worker_alone');
+
+    // Permissions are looked at when a plan is made ready, which explain does too.
+    for (const [name, statement] of Object.entries(STATEMENTS)) {
+      it(`${name} is allowed`, () => asWorker(granted, async () => void (await planOf(statement, 'custom'))));
+    }
+
+    it('a row can be made and changed, with the lines that its triggers write', () =>
+      asWorker(granted, async () => {
+        const id = '00000000-0000-4000-8000-0000000aaaaa';
+        const { text, values } = sql.insertRequest({ ...CONTENT, rowId: id, correlationId: 'alone' }, 'run-alone');
+        assert.equal((await client.query(text, [...values])).rowCount, 1, 'made');
+        const cancel = sql.cancelRequest(id, 'run-alone');
+        assert.equal((await client.query(cancel.text, [...cancel.values])).rowCount, 1, 'changed');
+        await client.query('reset role');
+        const events = await client.query('select from request_events where request_id = $1', [id]);
+        assert.equal(events.rowCount, 2, 'two lines');
+      }));
+
+    for (const refused of ['delete from content_requests', 'truncate content_requests', 'select from request_events']) {
+      it(`the twin: ${refused} is not`, () =>
+        asWorker(granted, () => assert.rejects(client.query(refused), { code: '42501' })));
+    }
+
+    it('the other twin: without the grants no row can be read', () =>
+      asWorker(
+        () => Promise.resolve(),
+        () => assert.rejects(client.query('select from content_requests'), { code: '42501' }),
+      ));
   });
 
   it('there is a plan here for every statement of sql.ts', () => {

@@ -13,27 +13,45 @@ export interface TerraformFiles {
   /** Address (google_pubsub_topic.requests) -> its arguments. */
   readonly resources: Readonly<Record<string, Fields>>;
   readonly variables: readonly string[];
+  /** Variables without a default. */
+  readonly required: readonly string[];
+  /** Name -> its type, as it is written. */
+  readonly types: Readonly<Record<string, string>>;
+  readonly outputs: readonly string[];
+  /** Addresses: data.google_project.this */
+  readonly data: readonly string[];
 }
 
 export async function readTerraform(): Promise<TerraformFiles> {
   let locals: Fields = {};
   const resources: Record<string, Fields> = {};
-  const variables: string[] = [];
+  const types: Record<string, string> = {};
+  const required: string[] = [];
+  const outputs: string[] = [];
+  const data: string[] = [];
   for (const name of readdirSync(FOLDER).filter((each) => each.endsWith('.tf'))) {
     const file = await parse(name, readFileSync(join(FOLDER, name), 'utf8'));
     const blocks = file as {
       readonly locals?: readonly Fields[];
       readonly resource?: Readonly<Record<string, Readonly<Record<string, readonly Fields[]>>>>;
-      readonly variable?: Fields;
+      readonly variable?: Readonly<Record<string, readonly { readonly type?: string; readonly default?: unknown }[]>>;
+      readonly output?: Fields;
+      readonly data?: Readonly<Record<string, Fields>>;
     };
     for (const each of blocks.locals ?? []) locals = { ...locals, ...each };
-    variables.push(...Object.keys(blocks.variable ?? {}));
+    for (const [key, [variable]] of Object.entries(blocks.variable ?? {})) {
+      types[key] = variable?.type ?? '';
+      if (variable !== undefined && !('default' in variable)) required.push(key);
+    }
+    outputs.push(...Object.keys(blocks.output ?? {}));
+    for (const [type, named] of Object.entries(blocks.data ?? {}))
+      data.push(...Object.keys(named).map((key) => `data.${type}.${key}`));
     for (const [type, named] of Object.entries(blocks.resource ?? {})) {
       for (const [key, [fields]] of Object.entries(named))
         if (fields !== undefined) resources[`${type}.${key}`] = fields;
     }
   }
-  return { locals, resources, variables };
+  return { locals, resources, variables: Object.keys(types), required, types, outputs, data };
 }
 
 /** The one block of that name. */
