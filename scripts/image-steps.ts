@@ -206,6 +206,8 @@ async function runImage(image: Built): Promise<void> {
     say(smoke.output());
     const rollout = begin(['rollout', 'status'], env);
     assertThat((await rollout.ended) === 6, 'rollout asks Temporal, which knows no version yet: exit 6');
+    const letters = begin(['letters', 'show', '--wait-seconds', '1'], env);
+    assertThat((await letters.ended) === 0, 'letters looks at the dead letters, and finds none');
     for (const started of [bridge, worker]) started.child.kill('SIGTERM');
     assertThat((await bridge.ended) === 0 && (await worker.ended) === 0, 'SIGTERM ends bridge and worker with 0');
     const unknown = begin(['ops'], env);

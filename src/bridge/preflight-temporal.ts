@@ -59,7 +59,10 @@ async function checkSearchAttributes(client: Client, namespace: string, call: Ca
   }
 }
 
-/** Nothing where both kinds of tasks have pollers. Never rejects. */
+/**
+ * Nothing where both kinds of tasks have pollers. Temporal counts who has polled in the last five minutes
+ * (matching.PollerHistoryTTL), so a worker that restarts is not missed. Never rejects.
+ */
 export async function findPollers(client: Client, taskQueue: string, clock: Clock): Promise<Warning[]> {
   const { namespace } = client.options;
   const call = caller(client, clock);

@@ -8,7 +8,7 @@ export interface PubsubClients {
   readonly publisher: v1.PublisherClient;
   /** What moves messages; its pull can be ended. */
   readonly messages: SubscriberApi;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /**
@@ -37,7 +37,7 @@ export async function openPubsub(
       acknowledge: (request, limits) => subscriber.acknowledge(request, limits),
       modifyAckDeadline: (request, limits) => subscriber.modifyAckDeadline(request, limits),
     },
-    async close() {
+    close: async () => {
       await Promise.allSettled([subscriber.close(), publisher.close(), pubsub.close()]);
     },
   };

@@ -151,7 +151,9 @@ export async function startBridge(
     log,
   };
   if (follow)
-    keepWatch(watch, stopped.signal).catch((error: unknown) => log.warn({ error: describeError(error) }, 'watch ended'));
+    keepWatch(watch, stopped.signal).catch((error: unknown) =>
+      log.warn({ error: describeError(error) }, 'watch ended'),
+    );
   const ended = runBoth(bridge, worker, log).then(async (summary) => {
     if (!follow && hasTime(summary)) await tellRunsOpenTooLong(watch, signal);
     return summary;

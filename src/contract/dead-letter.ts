@@ -81,7 +81,7 @@ export function deadLetterAttributes(letter: DeadLetter, bodyBytes: number): Rec
 }
 
 /** https://cloud.google.com/pubsub/docs/handling-failures: what Pub/Sub adds to a message that its own policy forwards. */
-const FORWARDED = /^CloudPubSubDeadLetterSource/;
+const FORWARDED = 'CloudPubSubDeadLetterSource';
 
 /** Whether a message on the dead-letter topic is a letter: ours, or one that Pub/Sub's own policy has forwarded. */
 export function isLetter(attributes: Readonly<Record<string, string>>): boolean {
@@ -89,20 +89,17 @@ export function isLetter(attributes: Readonly<Record<string, string>>): boolean 
 }
 
 export function isForwarded(attributes: Readonly<Record<string, string>>): boolean {
-  return Object.keys(attributes).some((key) => FORWARDED.test(key));
+  return Object.keys(attributes).some((key) => key.startsWith(FORWARDED));
 }
 
 /**
  * The attributes of a letter that is published again as a request. All of its own go along: by `dlq_id` a failed row
  * knows a replay whatever the clocks say, and the next letter replaces the rest.
  */
-export function replayAttributes(
-  attributes: Readonly<Record<string, string>>,
-  dlqId: string,
-): Record<string, string> {
+export function replayAttributes(attributes: Readonly<Record<string, string>>, dlqId: string): Record<string, string> {
   const count = Math.min(Number(replayCount(attributes['dlq_replay_count'])) + 1, MAX_REPLAY_COUNT);
   const own = { dlq_id: dlqId, dlq_replay_count: String(count) };
-  const others = Object.entries(attributes).filter(([key]) => !(key in own) && !FORWARDED.test(key));
+  const others = Object.entries(attributes).filter(([key]) => !(key in own) && !key.startsWith(FORWARDED));
   const room = PUBSUB_LIMITS.attributes - Object.keys(own).length;
   return { ...Object.fromEntries(others.slice(0, room)), ...own };
 }

@@ -41,7 +41,10 @@ export function linesOf({ letter, copies }: Shown, bodies: boolean): string[] {
 }
 
 function requestOf({ rowId, correlationId }: Letter): string {
-  const ids = [...(rowId === null ? [] : [rowId]), ...(correlationId === null ? [] : [`correlation_id ${correlationId}`])];
+  const ids = [
+    ...(rowId === null ? [] : [rowId]),
+    ...(correlationId === null ? [] : [`correlation_id ${correlationId}`]),
+  ];
   return ids.length === 0 ? 'not known' : printable(ids.join(', '));
 }
 

@@ -7,7 +7,7 @@ import { subscriptionName, topicName } from '../bridge/pubsub-names.ts';
 import { ownSignals } from '../bridge/signals.ts';
 import { ConfigError, readLettersConfig, type Env, type LettersConfig } from '../config.ts';
 import { FAILURE_CODES, REJECTION_CODES } from '../contract/failure.ts';
-import { createLogger } from '../log.ts';
+import { createLogger, inert } from '../log.ts';
 import { EXIT_CODE, type End } from './exit.ts';
 import { UNDELIVERED, type Choice } from './letter.ts';
 import { jsonOf, linesOf, nameOf } from './print.ts';
@@ -96,7 +96,7 @@ async function settleThem(
       onDone: (letter, messageId) => {
         const { id, rowId, correlationId } = letter;
         const line = { outcome, dlq_id: id, row_id: rowId, correlation_id: correlationId, message_id: messageId };
-        if (json === true) console.log(JSON.stringify(line));
+        if (json === true) console.log(inert(JSON.stringify(line)));
         else console.log(`${outcome}: ${nameOf(letter)}${messageId === null ? '' : `, as message ${messageId}`}`);
       },
       onRefused: (letter, error) => console.error(`NOT ${done}: ${nameOf(letter)}: ${error}`),
@@ -111,9 +111,11 @@ async function settleThem(
 
 function leftovers({ walked, copies, notAcked, cameBack }: Settled, { limit }: Choice): string[] {
   return [
-    ...(copies > 0 ? [`${String(copies)} more were copies of these, and are gone with them`] : []),
-    ...(cameBack > 0 ? [`${letters(cameBack)} came back at once, and stay: the cause is not mended`] : []),
-    ...(notAcked > 0 ? [`${letters(notAcked)} could not be acked, and will come again: a second replay is harmless`] : []),
+    ...(copies > 0 ? [`${String(copies)} more are copies of these`] : []),
+    ...(cameBack > 0 ? [`${letters(cameBack)} of these came back at once, and stayed: the cause is not mended`] : []),
+    ...(notAcked > 0
+      ? [`${letters(notAcked)} could not be acked, and will come again: a second replay is harmless`]
+      : []),
     ...(walked.kind === 'enough' ? [`there are more than ${String(limit)}: see --limit`] : []),
   ];
 }
@@ -144,7 +146,8 @@ const whole = (min: number, max: number) => (text: string) => {
 };
 
 const REASONS = [...REJECTION_CODES, ...FAILURE_CODES, UNDELIVERED];
-const WHO = 'a letter: its dlq_id or 8 characters of it, request_id, correlation_id, or the id of the message that died';
+const WHO =
+  'a letter: its dlq_id or 8 characters of it, request_id, correlation_id, or the id of the message that died';
 
 /** @param argv As process.argv. Ends the process. */
 export function runLettersProcess(argv: readonly string[], env: Env): void {
@@ -172,7 +175,10 @@ export function runLettersProcess(argv: readonly string[], env: Env): void {
         ending.end = await run(verb, who, flags, env);
       });
   };
-  add('show', 'looks at letters, and gives them back', 100, showThem).option('--body', "bodies as well: students' words");
+  add('show', 'looks at letters, and gives them back', 100, showThem).option(
+    '--body',
+    "bodies as well: students' words",
+  );
   add('replay', 'publishes letters as requests again, as they were; then acks each', 1_000, replayThem)
     .option('--all', 'every letter')
     .option('--dry-run', 'only say which');

@@ -111,9 +111,11 @@ describe('alert lines: the database', () => {
   async function completedOn(error: DatabaseError): Promise<{ readonly lines: Line[]; readonly thrown: unknown }> {
     const { log, lines } = recordingLog();
     const database = { writes: () => Promise.reject(error) } as unknown as DatabasePool;
-    const { completeRequest } = createActivities({ database, log } as unknown as ActivityDeps);
+    const activities = createActivities({ database, log } as unknown as ActivityDeps);
     const environment = new MockActivityEnvironment({ attempt: 3 }, { logger: new DefaultLogger('ERROR') });
-    const thrown = await environment.run(completeRequest, COMPLETE).catch((reason: unknown) => reason);
+    const thrown = await environment
+      .run((input: CompleteInput) => activities.completeRequest(input), COMPLETE)
+      .catch((reason: unknown) => reason);
     return { lines, thrown };
   }
 

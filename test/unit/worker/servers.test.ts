@@ -6,7 +6,12 @@ import { askServers, DatabaseRefuses } from '../../../src/worker/servers.ts';
 import '../../support/quiet-runtime.ts';
 
 /** Port 1 needs root to bind, and nothing does. */
-const TEMPORAL = { connection: { address: '127.0.0.1:1' }, address: '127.0.0.1:1', namespace: 'default', taskQueue: 'q' };
+const TEMPORAL = {
+  connection: { address: '127.0.0.1:1' },
+  address: '127.0.0.1:1',
+  namespace: 'default',
+  taskQueue: 'q',
+};
 const URL = 'postgresql://worker@127.0.0.1:1/vividly';
 
 function databaseThat(code: string): DatabasePool {
