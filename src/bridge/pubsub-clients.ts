@@ -1,5 +1,6 @@
 /** Pub/Sub's clients, as all who move messages by hand use them. */
 import { PubSub, v1 } from '@google-cloud/pubsub';
+import { systemClock, within } from './clock.ts';
 import type { CallLimits, SubscriberApi } from './pull.ts';
 
 export interface PubsubClients {
@@ -17,6 +18,12 @@ export interface PubsubClients {
  */
 const KEEPALIVE = { 'grpc.keepalive_time_ms': 30_000, 'grpc.keepalive_timeout_ms': 15_000 } as const;
 
+/** Neither asks a server, so neither should last; yet on a machine without a free core a look at the letters did not end. */
+const OPEN_LIMIT_MS = 15_000;
+/** The process ends after it, and with it what cannot be closed now. */
+const CLOSE_LIMIT_MS = 3_000;
+
+/** @throws An error of code DEADLINE_EXCEEDED after 15 s. */
 export async function openPubsub(
   project: string,
   pubsub = new PubSub({ projectId: project, ...KEEPALIVE }),
@@ -26,7 +33,7 @@ export async function openPubsub(
   const clientConfig = (await pubsub.getClientConfig()) as ConstructorParameters<typeof v1.SubscriberClient>[0];
   const subscriber = new v1.SubscriberClient(clientConfig);
   const publisher = new v1.PublisherClient(clientConfig);
-  await subscriber.initialize();
+  await within(systemClock, OPEN_LIMIT_MS, 'open', subscriber.initialize());
   return {
     pubsub,
     subscriber,
@@ -38,7 +45,8 @@ export async function openPubsub(
       modifyAckDeadline: (request, limits) => subscriber.modifyAckDeadline(request, limits),
     },
     close: async () => {
-      await Promise.allSettled([subscriber.close(), publisher.close(), pubsub.close()]);
+      const closing = Promise.allSettled([subscriber.close(), publisher.close(), pubsub.close()]);
+      await within(systemClock, CLOSE_LIMIT_MS, 'close', closing).catch(() => undefined);
     },
   };
 }

@@ -2,6 +2,7 @@
 import { PubSub } from '@google-cloud/pubsub';
 import { Client, Connection } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { systemClock, within } from '../bridge/clock.ts';
 import { describeError } from '../bridge/grpc.ts';
 import { topicName } from '../bridge/pubsub-names.ts';
 import { ConfigError, readSmokeConfig, type SmokeConfig } from '../config.ts';
@@ -16,6 +17,7 @@ interface Flags {
 }
 
 const PUBLISH_MS = 15_000;
+const CLOSE_LIMIT_MS = 3_000;
 
 /** Somebody does not answer, or refuses. */
 class Unavailable extends Error {}
@@ -62,7 +64,9 @@ async function run({ via, waitSeconds }: Flags): Promise<Outcome['reason']> {
     else console.error(`TIMED OUT after ${String(waitSeconds)} s: ${late}`);
     return reason;
   } finally {
-    await Promise.allSettled([watch.close(), pubsub.close()]);
+    const closing = Promise.allSettled([watch.close(), pubsub.close()]);
+    // The process ends after it, and with it what cannot be closed now: a server that is gone must not delay that.
+    await within(systemClock, CLOSE_LIMIT_MS, 'close', closing).catch(() => undefined);
   }
 }
 
