@@ -77,7 +77,7 @@ describe('replay commands', () => {
       });
       assert.equal(elsewhere.code, 2, 'the twin: a namespace that is not there is no new one');
       assert.match(elsewhere.output, /namespace elsewhere: /);
-    });
+    }).timeout(120_000);
 
     it('replays what the namespace holds; a bundle that does not fit is exit 1, the runs named', async () => {
       const handle = await SCENARIOS['success']?.(stack);
