@@ -55,7 +55,7 @@ describeOnEachPostgres('npm run migrate', (start) => {
     const grantTo = { MIGRATE_GRANT_TO: 'worker of granting' };
     const missing = await command(url, [], grantTo);
     assert.equal(missing.code, 1, missing.output);
-    assert.match(missing.output, /MIGRATE_GRANT_TO: role "worker of granting" does not exist \(SQLSTATE 42704\)/);
+    assert.match(missing.output, /MIGRATE_GRANT_TO: role \\"worker of granting\\" does not exist \(SQLSTATE 42704\)/);
     await withClient(url, (client) => client.query('create role "worker of granting"'));
     const mayWrite = async (): Promise<unknown> =>
       withClient(url, async (client) => {

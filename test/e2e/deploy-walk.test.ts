@@ -270,9 +270,13 @@ describe('the walk through the documentation', function () {
     {
       command: 'temporal operator namespace create',
       after: async () => {
-        const listed = await shell.run('temporal operator search-attribute list --namespace content');
-        for (const name of ['CorrelationId', 'OrganizationId', 'Environment'])
-          assert.match(listed, new RegExp(`${name} +Keyword`));
+        // The server's memory of a namespace lags behind what was written of it.
+        await waitFor('the new namespace has its search attributes', async () => {
+          const listed = await shell.run('temporal operator search-attribute list --namespace content');
+          return ['CorrelationId', 'OrganizationId', 'Environment'].every((name) =>
+            new RegExp(`${name} +Keyword`).test(listed),
+          );
+        });
       },
     },
   ]);
