@@ -58,7 +58,8 @@ export async function awaitMedium(deps: MediaDeps, input: AwaitMediumInput): Pro
     return keep(deps, input, answer.made);
   }
   await mark(deps, input, answer.progress);
-  throw again(GENERATION_FAILURE.mediaPending, `the provider still makes the ${input.medium}`, answer.retryAfterMs);
+  const message = `the provider still makes the ${input.medium}`;
+  throw again(input, GENERATION_FAILURE.mediaPending, message, answer.retryAfterMs);
 }
 
 async function look(deps: MediaDeps, media: MediaGenerator, input: AwaitMediumInput): Promise<MediumAnswer> {
@@ -87,17 +88,29 @@ async function meaningOfLook(deps: MediaDeps, input: AwaitMediumInput, error: un
   const isVerdict = error instanceof GeneratorError && error.kind !== 'unavailable' && error.kind !== 'configuration';
   if (isVerdict || verdict.kind === 'permanent') return explained(deps, input, error);
   hear(deps, verdict, message);
-  return again(GENERATION_FAILURE.mediaUnknown, message, verdict.kind === 'unavailable' ? verdict.retryAfterMs : null);
+  const retryAfterMs = verdict.kind === 'unavailable' ? verdict.retryAfterMs : null;
+  return again(input, GENERATION_FAILURE.mediaUnknown, message, retryAfterMs);
 }
 
-/** Temporal asks again: after the provider's own words, else at the activity's own intervals. */
-function again(type: GenerationFailureType, message: string, retryAfterMs: number | null): ApplicationFailure {
+/**
+ * Temporal asks again: after the provider's own words or when the limit is over, else at the activity's own intervals.
+ * What is answered after the limit is the last word.
+ */
+function again(
+  { limitMs = Infinity }: AwaitMediumInput,
+  type: GenerationFailureType,
+  message: string,
+  retryAfterMs: number | null,
+): ApplicationFailure {
+  const leftMs = Context.current().info.scheduledTimestampMs + limitMs - Date.now();
+  const isLast = leftMs <= 0;
   return ApplicationFailure.create({
     type,
     message,
+    nonRetryable: isLast,
     // Expected: neither an error in the worker's log nor a failure in its metrics.
     category: ApplicationFailureCategory.BENIGN,
-    ...(retryAfterMs === null ? {} : { nextRetryDelay: within(retryAfterMs) }),
+    ...(isLast || retryAfterMs === null ? {} : { nextRetryDelay: within(Math.min(retryAfterMs, leftMs)) }),
   });
 }
 

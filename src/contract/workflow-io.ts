@@ -190,7 +190,7 @@ export type StartedMedium =
       readonly statusUrl: string;
       /** When to ask first. */
       readonly retryAfterMs: number;
-      /** How long the provider may take in all; from the worker's configuration. */
+      /** How long the provider may take in all, from the first look on; from the worker's configuration. */
       readonly limitMs: number;
     };
 
@@ -198,6 +198,8 @@ export interface AwaitMediumInput extends Ownership {
   readonly medium: Medium;
   readonly statusUrl: string;
   readonly failures: number;
+  /** Of StartedMedium. Absent in runs of before: there the activity's schedule-to-close timeout is the limit. */
+  readonly limitMs?: number;
 }
 
 export interface CompleteInput extends Ownership {
@@ -239,7 +241,10 @@ export interface WorkerActivities {
   /** The script is paid for: it is in the row before the media are asked for. */
   storeScript(input: StoreScriptInput): Promise<FencedResult>;
   startMedium(input: StartMediumInput): Promise<StartedMedium>;
-  /** Asks once; while the provider is not done it fails retryably, and Temporal asks again. Holds no slot in between. */
+  /**
+   * Asks once; while the provider is not done it fails retryably, and Temporal asks again. Holds no slot in between. An
+   * answer that comes after the limit is the last one: without a medium it fails for good.
+   */
   awaitMedium(input: AwaitMediumInput): Promise<MadeMedium>;
   completeRequest(input: CompleteInput): Promise<FencedResult>;
   failRequest(input: FailInput): Promise<FencedResult>;

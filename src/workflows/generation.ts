@@ -99,11 +99,12 @@ function makeMedium(
       const { statusUrl, retryAfterMs, limitMs } = started;
       progress.says(`The provider makes the ${medium}, ${words}`);
       await sleep(Math.ceil(retryAfterMs), { summary: `first look at the ${medium} in ${inWords(retryAfterMs)}` });
-      return awaitActivity(`Wait for the ${medium}, ${words}`, limitMs).awaitMedium({
+      return awaitActivity(`Wait for the ${medium}, ${words}`, limitMs, input.retry.maxAgeMs).awaitMedium({
         ...owner,
         medium,
         statusUrl,
         failures,
+        limitMs,
       });
     },
   );

@@ -467,15 +467,20 @@ function reset(world: World, run: OpenRun): Promise<Order | null> {
 
 /**
  * A worker that is cut off before it writes `completed`, whose runs are then started anew: its writes come too late.
- * `whenHeld` runs when it holds some.
+ * `whenHeld` runs when it holds some. Among other faults it may find nothing to hold, and a run may not end: it goes on
+ * after 15 and 30 s; with `patient` it waits for both.
  */
-export async function letZombieWrite(chaos: Chaos, whenHeld: () => void | Promise<void>): Promise<void> {
+export async function letZombieWrite(
+  chaos: Chaos,
+  whenHeld: () => void | Promise<void>,
+  patient = false,
+): Promise<void> {
   const { world, log } = chaos;
   const name = `worker-zombie-${String(log.faults.length)}`;
   const worker = world.extraWorker(name, faultsAsEnv([{ point: 'worker.completing', action: 'hold', times: 3 }]));
   const window = log.begin({ name: 'zombie worker', redelivers: false, workers: [worker.number] });
   const ended = worker.once();
-  const held = await heldRows(chaos, worker);
+  const held = await heldRows(chaos, worker, patient ? Infinity : 30);
   await whenHeld();
   for (const rowId of held) {
     await unlessTemporalIsAway(() =>
@@ -488,7 +493,7 @@ export async function letZombieWrite(chaos: Chaos, whenHeld: () => void | Promis
     if (request !== undefined) await chaos.publishAgain(request);
   }
   // Until the new runs have ended, or the faults must end.
-  for (let tries = 0; tries < 60 && !chaos.signal.aborted && held.length > 0; tries += 1) {
+  for (let tries = 0; tries < (patient ? Infinity : 60) && !chaos.signal.aborted && held.length > 0; tries += 1) {
     const rows = await world.query(
       `select count(*)::int as open from content_requests where id = any($1) and completed_at is null`,
       [held],
@@ -510,10 +515,10 @@ const zombie: Fault = {
   run: (chaos) => letZombieWrite(chaos, () => undefined),
 };
 
-/** Rows whose completion is held, as soon as there are three or 15 s are over. */
-async function heldRows(chaos: Chaos, worker: Supervised): Promise<string[]> {
+/** Rows whose completion is held, as soon as there are three or half a second was waited so many times. */
+async function heldRows(chaos: Chaos, worker: Supervised, most: number): Promise<string[]> {
   let rows: string[] = [];
-  for (let tries = 0; tries < 30 && rows.length < 3 && !chaos.signal.aborted; tries += 1) {
+  for (let tries = 0; tries < most && rows.length < 3 && !chaos.signal.aborted; tries += 1) {
     await hold(chaos, 500);
     rows = (await worker.output()).split('\n').flatMap((line) => {
       if (!line.startsWith('{"message":"fault point"')) return [];

@@ -45,10 +45,11 @@ function letZombieWriteLast(chaos: Chaos, publish: () => Promise<void>): Promise
   const { bridges, workers } = chaos.world;
   for (const bridge of bridges) bridge.start();
   const published = publish();
-  return letZombieWrite(chaos, async () => {
+  const whenHeld = async (): Promise<void> => {
     for (const worker of workers) worker.start();
     await published;
-  });
+  };
+  return letZombieWrite(chaos, whenHeld, true);
 }
 
 const theMix = (random: Random): Plan => makePlan(60, random, 'twin');

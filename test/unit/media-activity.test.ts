@@ -81,8 +81,12 @@ describe('a medium', () => {
     };
   }
 
-  const run = <T>(work: () => Promise<T>): Promise<T> =>
-    new MockActivityEnvironment({}, { logger: new DefaultLogger('ERROR') }).run(work);
+  /** `agoMs`: since its first try was scheduled. */
+  const run = <T>(work: () => Promise<T>, agoMs = 0): Promise<T> =>
+    new MockActivityEnvironment(
+      { scheduledTimestampMs: Date.now() - agoMs },
+      { logger: new DefaultLogger('ERROR') },
+    ).run(work);
   async function failureOf(work: Promise<unknown>): Promise<ApplicationFailure> {
     const error: unknown = await work.catch((reason: unknown) => reason);
     assert.ok(error instanceof ApplicationFailure, String(error));
@@ -128,6 +132,35 @@ describe('a medium', () => {
       const failure = await failureOf(run(() => awaitMedium(deps({ ...PENDING, retryAfterMs: asked }), AWAIT)));
       assert.equal(failure.nextRetryDelay, given);
     }
+  });
+
+  it('a wait ends with the limit, and what is answered then is the last word', async () => {
+    const limited = { ...AWAIT, limitMs: 20_000 };
+    const away = new GeneratorError('unavailable', 'http_503', 'x');
+    for (const [answer, type] of [
+      [{ ...PENDING, retryAfterMs: 60_000 }, GENERATION_FAILURE.mediaPending],
+      [away, GENERATION_FAILURE.mediaUnknown],
+    ] as const) {
+      const before = await failureOf(run(() => awaitMedium(deps(answer), limited), 10_000));
+      assert.deepEqual([before.type, before.nonRetryable], [type, false]);
+      const after = await failureOf(run(() => awaitMedium(deps(answer), limited), 20_000));
+      assert.deepEqual([after.type, after.nonRetryable, after.nextRetryDelay], [type, true, undefined]);
+    }
+    const pending = await failureOf(
+      run(() => awaitMedium(deps({ ...PENDING, retryAfterMs: 60_000 }), limited), 10_000),
+    );
+    const delay = Number(pending.nextRetryDelay);
+    assert.ok(delay > 5_000 && delay <= 10_000, `asked again in ${String(delay)} ms, and 10,000 are left`);
+  });
+
+  it('however late it is, the provider is asked: the wait for a worker is not its own', async () => {
+    const made = await run(() => awaitMedium(deps(MADE), { ...AWAIT, limitMs: 20_000 }), 86_400_000);
+    assert.equal(made.url, 'https://v/\u{fffd}');
+  });
+
+  it('a run of before has no limit here: the one of its activity ends it', async () => {
+    const failure = await failureOf(run(() => awaitMedium(deps(PENDING), AWAIT), 86_400_000));
+    assert.deepEqual([failure.nonRetryable, failure.nextRetryDelay], [false, 7_000]);
   });
 
   it('taken by the provider before: asked for anew, uncounted, and the one of now is not blamed', async () => {

@@ -294,6 +294,22 @@ describe('media', () => {
     assert.equal(lastFailure, 'media_pending: the provider still makes the video');
   });
 
+  it("nobody looks until long after the limit: that is not the provider's, counts nothing and pays nothing twice", async () => {
+    const { input, handle } = await beingMade();
+    const { workflowService } = stack.temporal.client;
+    const activity = { namespace: 'default', execution: { workflowId: handle.workflowId }, type: 'awaitMedium' };
+    await workflowService.pauseActivity({ ...activity, identity: 'test' });
+    const { raw } = await handle.describe();
+    const scheduled = Number(raw.pendingActivities?.[0]?.scheduledTime?.seconds);
+    await waitFor('its limit of 7 s is over', () => Date.now() / 1_000 - scheduled > 9);
+    provider.looks(input, 'video', [{ status: 200, body: { url: 'https://cdn.example/v' } }]);
+    await workflowService.unpauseActivity({ ...activity, identity: 'test' });
+    await handle.result();
+    const row = await rowOf(input);
+    assert.deepEqual([row.status, row.retry_count], ['completed', 0]);
+    assert.deepEqual(provider.stages(input), ['script', 'video']);
+  });
+
   it('cancel while the provider works: row cancelled with its script, no letter, and no look more', async () => {
     const { input, handle } = await beingMade();
     await handle.cancel();
