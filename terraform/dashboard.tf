@@ -19,9 +19,8 @@ resource "google_monitoring_dashboard" "content" {
     displayName = "${local.prefix}: content processor"
     mosaicLayout = {
       columns = 12
-      tiles = [for index, chart in local.charts : {
-        xPos   = (index % 2) * 6
-        yPos   = floor(index / 2) * 4
+      # Without zeros and empty lists: the API leaves them out of its answer, and every plan would see a difference.
+      tiles = [for index, chart in local.charts : merge(index % 2 == 0 ? {} : { xPos = 6 }, index < 2 ? {} : { yPos = floor(index / 2) * 4 }, {
         width  = 6
         height = 4
         widget = {
@@ -32,18 +31,17 @@ resource "google_monitoring_dashboard" "content" {
               timeSeriesQuery = {
                 timeSeriesFilter = {
                   filter = chart.filter
-                  aggregation = {
+                  aggregation = merge(length(chart.by) == 0 ? {} : { groupByFields = chart.by }, {
                     alignmentPeriod    = "60s"
                     perSeriesAligner   = chart.aligner
                     crossSeriesReducer = chart.aligner == "ALIGN_MAX" ? "REDUCE_MAX" : "REDUCE_SUM"
-                    groupByFields      = chart.by
-                  }
+                  })
                 }
               }
             }]
           }
         }
-      }]
+      })]
     }
   })
   depends_on = [google_project_service.enabled]

@@ -17,8 +17,10 @@ locals {
     log_min_error_statement = "error"
     log_statement           = "ddl"
     # Statements of the worker carry students' words in their parameters: none is logged for being slow, and
-    # PostgreSQL logs no parameter of one that fails. Query insights shows their texts and times without.
+    # PostgreSQL logs no parameter of one that fails; terse, or a row that breaks a constraint stands in the log as DETAIL.
+    # Query insights shows their texts and times without.
     log_min_duration_statement = "-1"
+    log_error_verbosity        = "terse"
   }
 }
 

@@ -5,12 +5,11 @@ locals {
   has_deployer = length(var.deployer.members) > 0
 
   # Pools are made anew for each build, so neither run.developer nor the builds have anything smaller than the project.
-  deployer_project_roles = local.has_deployer ? toset([
-    "roles/cloudbuild.builds.editor",
-    "roles/logging.logWriter",
-    "roles/run.developer",
-    "roles/serviceusage.serviceUsageConsumer",
-  ]) : toset([])
+  # Images are built where the registry is.
+  deployer_project_roles = local.has_deployer ? toset(concat(
+    ["roles/run.developer", "roles/serviceusage.serviceUsageConsumer"],
+    local.owns_registry ? ["roles/cloudbuild.builds.editor", "roles/logging.logWriter"] : [],
+  )) : toset([])
 }
 
 resource "google_service_account" "deployer" {

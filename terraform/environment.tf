@@ -5,8 +5,12 @@ locals {
   common_env = {
     GOOGLE_CLOUD_PROJECT = var.project_id
     DEBUG                = var.debug ? "True" : "False"
-    # Cloud Run kills a container at its limit of memory; V8 must collect before that. The rest is Temporal's native part.
-    NODE_OPTIONS = "--max-old-space-size=768"
+  }
+
+  # Cloud Run kills a container at its limit of memory; V8 must collect before that. The rest is Temporal's native part.
+  heap_of = {
+    for process, memory in { bridge = var.bridge.memory, worker = var.worker.memory, migrate = "1Gi" } :
+    process => { NODE_OPTIONS = "--max-old-space-size=${floor(tonumber(trimsuffix(memory, "Gi")) * 1024 * 3 / 4)}" }
   }
 
   temporal_env = merge(
@@ -30,6 +34,7 @@ locals {
 
   bridge_env = merge(
     local.common_env,
+    local.heap_of.bridge,
     local.temporal_env,
     {
       PUBSUB_TOPIC                = google_pubsub_topic.requests.name
@@ -49,6 +54,7 @@ locals {
 
   worker_env = merge(
     local.common_env,
+    local.heap_of.worker,
     local.temporal_env,
     {
       ALGORITHM              = var.algorithm
@@ -73,6 +79,7 @@ locals {
 
   migrate_env = merge(
     local.common_env,
+    local.heap_of.migrate,
     # The worker has a user of its own, which owns no table.
     { MIGRATE_GRANT_TO = var.database.worker_user },
   )

@@ -1,7 +1,9 @@
 # Only what is private goes through the VPC: the database, and a Temporal that is in it. Pub/Sub, Temporal Cloud and the
 # provider are reached as Cloud Run reaches them by itself; no NAT stands in between.
 locals {
-  creates_network  = var.network.existing == null
+  creates_network = var.network.existing == null
+  # Only for an instance that is made here: where one exists its VPC has the peering, and a second one is refused.
+  creates_peering  = var.network.private_services_access && local.creates_database
   network_id       = local.creates_network ? google_compute_network.content[0].id : data.google_compute_network.existing[0].id
   subnetwork       = local.creates_network ? google_compute_subnetwork.content[0].name : var.network.subnetwork
   egress_connector = var.network.egress == "connector"
@@ -55,7 +57,7 @@ resource "google_compute_firewall" "no_ingress" {
 }
 
 resource "google_compute_global_address" "private_services" {
-  count = var.network.private_services_access ? 1 : 0
+  count = local.creates_peering ? 1 : 0
 
   name          = "${local.prefix}-private-services"
   purpose       = "VPC_PEERING"
@@ -66,7 +68,7 @@ resource "google_compute_global_address" "private_services" {
 }
 
 resource "google_service_networking_connection" "private_services" {
-  count = var.network.private_services_access ? 1 : 0
+  count = local.creates_peering ? 1 : 0
 
   network                 = local.network_id
   service                 = "servicenetworking.googleapis.com"

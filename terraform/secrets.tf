@@ -32,5 +32,10 @@ resource "google_secret_manager_secret" "content" {
   replication {
     auto {}
   }
+  # Another temporal.auth or ssl_mode makes one of them needless here, while a build's pool, a copy outside of terraform,
+  # still reads it, and a worker whose secret is gone does not start: docs/runbook.md, Rotate a secret.
+  lifecycle {
+    prevent_destroy = true
+  }
   depends_on = [google_project_service.enabled]
 }

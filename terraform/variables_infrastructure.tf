@@ -68,6 +68,10 @@ variable "database" {
     error_message = "database.worker_user is a PostgreSQL user of a-z, 0-9 and _."
   }
   validation {
+    condition     = var.database.existing_instance == null || var.network.existing != null
+    error_message = "database.existing_instance is reached in its own VPC: set network.existing and network.subnetwork."
+  }
+  validation {
     condition     = var.environment != "prod" || var.database.deletion_protection
     error_message = "In prod the database has deletion protection."
   }
@@ -76,7 +80,8 @@ variable "database" {
 variable "network" {
   description = <<-EOT
     The VPC. existing: the name of one in this project, with subnetwork in the region; otherwise one is made.
-    private_services_access: make the peering that Cloud SQL's private IP needs; off where the existing network has it.
+    private_services_access: make the peering that the private IP of a new Cloud SQL instance needs; off where the existing
+    network has it. For an existing instance none is made.
     egress: direct, or connector: connector_id names one that exists, otherwise one is made with connector_cidr.
   EOT
   type = object({
@@ -110,6 +115,10 @@ variable "network" {
   validation {
     condition     = var.network.connector_id == null || (var.network.egress == "connector" && can(regex("^projects/[^/]+/locations/[^/]+/connectors/[^/]+$", var.network.connector_id)))
     error_message = "network.connector_id is projects/PROJECT/locations/REGION/connectors/NAME, with egress connector."
+  }
+  validation {
+    condition     = var.network.connector_id == null || var.network.existing != null
+    error_message = "network.connector_id reaches its own VPC: set network.existing and network.subnetwork."
   }
 }
 

@@ -69,7 +69,11 @@ variable "bridge" {
   }
   validation {
     condition     = can(regex("^(1|2|4|8)$", var.bridge.cpu)) && can(regex("^[1-9][0-9]*Gi$", var.bridge.memory))
-    error_message = "bridge.cpu is 1, 2, 4 or 8, and memory whole Gi: Node's heap alone has 768 MiB."
+    error_message = "bridge.cpu is 1, 2, 4 or 8, and memory whole Gi: Node's heap alone has three quarters."
+  }
+  validation {
+    condition     = try(tonumber(trimsuffix(var.bridge.memory, "Gi")) >= lookup({ "4" = 2, "8" = 4 }, var.bridge.cpu, 1), false)
+    error_message = "bridge.memory is at least 2Gi with 4 CPU and 4Gi with 8: Cloud Run refuses less."
   }
   validation {
     condition = alltrue([
@@ -102,7 +106,11 @@ variable "worker" {
   }
   validation {
     condition     = can(regex("^(1|2|4|8)$", var.worker.cpu)) && can(regex("^[1-9][0-9]*Gi$", var.worker.memory))
-    error_message = "worker.cpu is 1, 2, 4 or 8, and memory whole Gi: Node's heap alone has 768 MiB."
+    error_message = "worker.cpu is 1, 2, 4 or 8, and memory whole Gi: Node's heap alone has three quarters."
+  }
+  validation {
+    condition     = try(tonumber(trimsuffix(var.worker.memory, "Gi")) >= lookup({ "4" = 2, "8" = 4 }, var.worker.cpu, 1), false)
+    error_message = "worker.memory is at least 2Gi with 4 CPU and 4Gi with 8: Cloud Run refuses less."
   }
   validation {
     condition = alltrue([

@@ -58,6 +58,17 @@ export async function recordRolledBack(client: pg.Client, { name }: Migration): 
 }
 
 /** An applied file is history: what the database got can no longer be read from an edited one. */
+/** What came after the newest that is known here may need it: whoever rolls back must know everything that is applied. */
+export function refuseUnknown(migrations: readonly Migration[], ledger: ReadonlyMap<string, LedgerEntry>): void {
+  const known = new Set(migrations.map(({ name }) => name));
+  const unknown = [...ledger.keys()].filter((name) => !known.has(name));
+  if (unknown.length === 0) return;
+  throw new MigrationError(
+    'unknown',
+    `${unknown.join(', ')} was applied by a newer version: nothing was changed. Roll it back with that version first`,
+  );
+}
+
 export function refuseEdited(migrations: readonly Migration[], ledger: ReadonlyMap<string, LedgerEntry>): void {
   const edited = migrations.filter(({ name, checksum }) => (ledger.get(name)?.checksum ?? checksum) !== checksum);
   if (edited.length === 0) return;

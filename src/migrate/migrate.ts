@@ -6,7 +6,15 @@ import pg from 'pg';
 import { connectionOf } from '../postgres-connection.ts';
 import { MigrationError } from './failure.ts';
 import { grantToWorker } from './grants.ts';
-import { createLedger, type LedgerEntry, readLedger, recordApplied, recordRolledBack, refuseEdited } from './ledger.ts';
+import {
+  createLedger,
+  type LedgerEntry,
+  readLedger,
+  recordApplied,
+  recordRolledBack,
+  refuseEdited,
+  refuseUnknown,
+} from './ledger.ts';
 import { type MigrationLock, takeMigrationLock } from './lock.ts';
 import { dropInvalidIndexes, findDamage, findFilledTables } from './objects.ts';
 import { loadMigrations, type Migration, type Script } from './plan.ts';
@@ -142,6 +150,7 @@ class Run {
 
   async down(migrations: readonly Migration[]): Promise<MigrationReport> {
     const ledger = await readLedger(this.#client);
+    refuseUnknown(migrations, ledger);
     const newestFirst = migrations.filter(({ name }) => ledger.has(name)).reverse();
     const chosen = newestFirst.slice(0, this.#options.count ?? newestFirst.length);
     // All looked at before the first is touched: a refused rollback leaves everything as it was.

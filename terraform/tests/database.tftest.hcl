@@ -71,10 +71,16 @@ run "existing" {
 
   variables {
     database = { existing_instance = "shared" }
+    network  = { existing = "shared", subnetwork = "shared" }
   }
 
   assert {
     condition     = length(google_sql_database_instance.content) == 0 && length(google_sql_database.content) == 0
     error_message = "an existing instance is left alone"
+  }
+
+  assert {
+    condition     = length(google_service_networking_connection.private_services) == 0 && length(google_compute_global_address.private_services) == 0
+    error_message = "its VPC has the peering"
   }
 }

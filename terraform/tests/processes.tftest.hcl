@@ -141,3 +141,17 @@ run "unversioned" {
     error_message = "two instances"
   }
 }
+
+run "sizes" {
+  command = plan
+
+  variables {
+    bridge = { cpu = "4", memory = "2Gi" }
+    worker = { cpu = "8", memory = "4Gi" }
+  }
+
+  assert {
+    condition = { for process, env in { bridge = google_cloud_run_v2_job.content_worker.template[0].template[0].containers[0].env, worker = google_cloud_run_v2_worker_pool.content_worker.template[0].containers[0].env } : process => [for e in env : e.value if e.name == "NODE_OPTIONS"] } == { bridge = ["--max-old-space-size=1536"], worker = ["--max-old-space-size=3072"] }
+    error_message = "three quarters of the memory are V8's"
+  }
+}

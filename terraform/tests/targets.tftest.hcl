@@ -28,6 +28,8 @@ run "foundation" {
       google_artifact_registry_repository.images,
       google_artifact_registry_repository_iam_member.deployer_pushes,
       google_secret_manager_secret.content,
+      google_secret_manager_secret_iam_member.reads,
+      google_logging_metric.alert,
       google_sql_database.content,
       data.google_sql_database_instance.existing,
       google_project_iam_member.deployer,

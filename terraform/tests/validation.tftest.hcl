@@ -311,6 +311,16 @@ run "refuses_bridge_memory" {
   expect_failures = [var.bridge]
 }
 
+run "refuses_bridge_memory_for_cpu" {
+  command = plan
+
+  variables {
+    bridge = { cpu = "4" }
+  }
+
+  expect_failures = [var.bridge]
+}
+
 run "refuses_bridge_settings" {
   command = plan
 
@@ -349,6 +359,36 @@ run "refuses_worker_memory" {
   }
 
   expect_failures = [var.worker]
+}
+
+run "refuses_worker_memory_for_cpu" {
+  command = plan
+
+  variables {
+    worker = { cpu = "8", memory = "3Gi" }
+  }
+
+  expect_failures = [var.worker]
+}
+
+run "refuses_existing_instance_without_its_network" {
+  command = plan
+
+  variables {
+    database = { existing_instance = "shared" }
+  }
+
+  expect_failures = [var.database]
+}
+
+run "refuses_connector_without_its_network" {
+  command = plan
+
+  variables {
+    network = { egress = "connector", connector_id = "projects/p/locations/us-central1/connectors/c" }
+  }
+
+  expect_failures = [var.network]
 }
 
 run "refuses_worker_settings" {

@@ -205,6 +205,25 @@ describeOnEachPostgres('migrations', (start) => {
     assert.equal((await migrationStatus(url))[0]?.state, 'applied');
   });
 
+  it('rolls nothing back for a version that does not know all that is applied', async () => {
+    const url = await newDatabase();
+    await run(url);
+    const [older] = await loadMigrations();
+    assert.ok(older !== undefined);
+    await assert.rejects(run(url, { direction: 'down', count: 1, migrations: [older] }), {
+      name: 'MigrationError',
+      code: 'unknown',
+      message: /^add_compound_indexes_content_requests was applied by a newer version/,
+    });
+    assert.deepEqual(
+      (await migrationStatus(url)).map(({ state }) => state),
+      ['applied', 'applied'],
+    );
+    // The twin: what it knows, it rolls back.
+    assert.deepEqual((await run(url, { direction: 'down', count: 1 })).rolledBack, [MIGRATIONS[1]]);
+    assert.deepEqual((await run(url, { direction: 'down', count: 1, migrations: [older] })).rolledBack, [older.name]);
+  });
+
   it('changes nothing in a dry run, up or down', async () => {
     const url = await newDatabase();
     assert.deepEqual((await run(url, { dryRun: true })).applied, [...MIGRATIONS]);

@@ -111,7 +111,9 @@ describe('deploy.sh with gcloud', function () {
     const { method, path: where, body } = asked.at(-1) ?? { method: '', path: '', body: null };
     assert.deepEqual([method, where], ['POST', `${HOST}${NAMESPACE}/workerpools`]);
     const { metadata, ...rest } = withoutClient(body) as typeof COPY;
-    assert.deepEqual({ metadata, ...rest }, { ...COPY, metadata: { ...COPY.metadata, namespace: 'vividly-dev-rich' } });
+    const wanted = { ...COPY, metadata: { ...COPY.metadata, namespace: 'vividly-dev-rich' } };
+    assert.deepEqual({ metadata, ...rest }, withoutClient(wanted));
+    assert.match(JSON.stringify(body), /"client\.knative\.dev\/nonce":"[a-z]{10}"/);
     // Nobody else was asked: no right beyond those on Cloud Run is needed.
     assert.deepEqual([...new Set(asked.map((each) => each.path.split('/')[0]))], [HOST]);
   });

@@ -81,6 +81,8 @@ export const PATTERN = {
   status: { observedGeneration: 3, conditions: [{ type: 'Ready', status: 'True' }] },
 };
 
+export const NONCE = 'abcdefghij';
+
 /** What the copy of a build must be. */
 export const COPY = {
   apiVersion: PATTERN.apiVersion,
@@ -92,7 +94,10 @@ export const COPY = {
   },
   spec: {
     template: {
-      metadata: { annotations: PATTERN.spec.template.metadata.annotations },
+      metadata: {
+        annotations: PATTERN.spec.template.metadata.annotations,
+        labels: { 'client.knative.dev/nonce': NONCE },
+      },
       spec: {
         ...PATTERN.spec.template.spec,
         containers: PATTERN.spec.template.spec.containers.map((container) => ({ ...container, image: IMAGE })),

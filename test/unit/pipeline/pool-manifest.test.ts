@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { stringify } from 'yaml';
 import { poolManifest } from '../../../scripts/pool-manifest.ts';
-import { BUILD_ID, COPY, IMAGE, PATTERN } from './deploy-script.ts';
+import { BUILD_ID, COPY, IMAGE, NONCE, PATTERN } from './deploy-script.ts';
 
-const wanted = { name: `dev-vividly-content-pool-${BUILD_ID}`, image: IMAGE, instances: 2 };
+const wanted = { name: `dev-vividly-content-pool-${BUILD_ID}`, image: IMAGE, instances: 2, nonce: NONCE };
 
 /** As `describe --format=export` gives it, which gcloud itself shows in deploy-requests.test.ts. */
 function exported(change: (pattern: typeof PATTERN) => void = () => undefined): string {
@@ -35,6 +35,14 @@ describe('pool manifest', () => {
     assert.equal(spec.template.spec.containers[0]?.image, IMAGE);
   });
 
+  it('is another template each time: what is the same makes no revision, and workers keep an old secret', () => {
+    const templates = ['abcdefghij', 'abcdefghik'].map((nonce) => {
+      const { spec } = JSON.parse(poolManifest(exported(), { ...wanted, nonce })) as typeof PATTERN;
+      return JSON.stringify(spec.template);
+    });
+    assert.notEqual(templates[0], templates[1]);
+  });
+
   for (const [what, pattern, error] of [
     ['a pattern that does not say whether it has versions', withVersioning('true'), /WORKER_VERSIONING=0 nor 1/],
     [
@@ -52,6 +60,7 @@ describe('pool manifest', () => {
 
   for (const [what, change] of [
     ['an image by a tag', { image: 'us-central1-docker.pkg.dev/vividly-dev-rich/vividly/content-worker:latest' }],
+    ['no nonce', { nonce: '' }],
     ['no instance', { instances: 0 }],
     ['a size that is no number', { instances: Number('two') }],
     ['a name that Cloud Run would refuse', { name: `dev-vividly-content-pool-${'a'.repeat(25)}` }],
