@@ -151,7 +151,7 @@ run "sizes" {
   }
 
   assert {
-    condition = { for process, env in { bridge = google_cloud_run_v2_job.content_worker.template[0].template[0].containers[0].env, worker = google_cloud_run_v2_worker_pool.content_worker.template[0].containers[0].env } : process => [for e in env : e.value if e.name == "NODE_OPTIONS"] } == { bridge = ["--max-old-space-size=1536"], worker = ["--max-old-space-size=3072"] }
+    condition     = { for process, env in { bridge = google_cloud_run_v2_job.content_worker.template[0].template[0].containers[0].env, worker = google_cloud_run_v2_worker_pool.content_worker.template[0].containers[0].env } : process => [for e in env : e.value if e.name == "NODE_OPTIONS"] } == { bridge = ["--max-old-space-size=1536"], worker = ["--max-old-space-size=3072"] }
     error_message = "three quarters of the memory are V8's"
   }
 }
