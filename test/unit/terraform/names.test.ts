@@ -68,6 +68,7 @@ describe('terraform: names and values of the code', () => {
       'google_pubsub_subscription.requests',
       'google_pubsub_topic.dead_letters',
       'google_pubsub_topic.requests',
+      'google_secret_manager_secret.content',
       'google_sql_database.content',
       'google_sql_database_instance.content',
     ]);
