@@ -37,7 +37,7 @@ const TYPES = Object.values(WORKFLOW)
   .map((type) => `'${type}'`)
   .join(', ');
 
-/** Never rejects. A run that is reset begins anew, as whoever reset it has just looked at it. */
+/** Never rejects. */
 export async function tellRunsOpenTooLong(deps: RunWatchDeps, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { count, openTooLongMs, clock, log } = deps;
