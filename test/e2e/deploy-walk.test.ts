@@ -213,6 +213,10 @@ describe('the walk through the documentation', function () {
       after: (output) => assert.match(output, /the database was not asked[\s\S]*^passed$/m),
     },
     { command: 'npm run smoke', after: (output) => assert.match(output, /from content_requests[\s\S]*^passed$/m) },
+    {
+      command: 'npm run smoke -- --build-id',
+      after: (output) => assert.match(output, new RegExp(`^passed on ${BUILD}$`, 'm')),
+    },
     { command: 'npm run migrate -- --rollback', after: async () => assert.equal(await indexes(), 0) },
     followsPage,
   ]);
