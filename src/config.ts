@@ -285,6 +285,8 @@ export interface SmokeConfig {
   readonly project: string;
   readonly topic: string;
   readonly temporal: TemporalConfig;
+  /** Whose build a run is on. */
+  readonly deploymentName: string;
   /** Null = the row cannot be asked for from here. */
   readonly database: MigrateConfig['database'] | null;
   readonly warnings: Warnings;
@@ -296,6 +298,7 @@ export function readSmokeConfig(env: Env): SmokeConfig {
     project: reader.resource('GOOGLE_CLOUD_PROJECT') ?? '',
     topic: reader.resource('PUBSUB_TOPIC') ?? '',
     temporal: readTemporal(reader),
+    deploymentName: readDeploymentName(reader),
     database: readServer(reader),
     warnings: reader.warnings,
   };

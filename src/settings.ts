@@ -110,7 +110,7 @@ export const SETTINGS = [
   { name: 'WORKER_MAX_CACHED_WORKFLOWS', kind: 'integer', usedBy: W, default: 200, min: 2, max: 100_000, unit: 'workflows', why: 'A run outside the cache is replayed at its next step: memory against CPU.' },
   { name: 'WORKER_WORKFLOW_BUNDLE', kind: 'text', usedBy: W, default: null, why: 'Path of the prebuilt bundle (the image sets it); unset = bundle the sources at start.' },
   { name: 'WORKER_VERSIONING', kind: 'boolean', usedBy: W, default: false, why: 'A run stays with the build that it began on, and a build gets runs only when it has been ramped or promoted (npm run rollout). The deployment sets 1; off on one machine, where nobody promotes. Needs BUILD_ID.' },
-  { name: 'WORKER_DEPLOYMENT_NAME', kind: 'text', usedBy: ['worker', 'rollout'], default: NAMES.service, why: 'The worker deployment in Temporal whose versions are the builds. Another name is another deployment: its task queue then follows that one.' },
+  { name: 'WORKER_DEPLOYMENT_NAME', kind: 'text', usedBy: ['worker', 'rollout', 'smoke'], default: NAMES.service, why: 'The worker deployment in Temporal whose versions are the builds. Another name is another deployment: its task queue then follows that one.' },
   { name: 'WORKER_SHUTDOWN_GRACE_MS', kind: 'integer', usedBy: W, default: 5_500, min: 0, max: 600_000, unit: 'ms', why: 'After SIGTERM activities may still finish for so long; then they are cancelled.' },
   { name: 'WORKER_SHUTDOWN_FORCE_MS', kind: 'integer', usedBy: W, default: 8_000, min: 100, max: 600_000, unit: 'ms', why: 'Then the worker leaves without them: Cloud Run kills 10 s after SIGTERM.' },
 

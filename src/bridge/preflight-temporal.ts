@@ -87,7 +87,7 @@ export async function findPollers(client: Client, taskQueue: string, clock: Cloc
 function nobodyPolls(taskQueue: string, build: Build | null, anybody: boolean): string {
   if (build !== null) {
     const whose = `build ${build.buildId} of ${build.deploymentName}`;
-    return `no worker of ${whose}, which gets new runs, polls task queue ${taskQueue}: runs will wait. Deploy its pool, or go back: npm run rollout -- rollback`;
+    return `no worker of ${whose}, which gets new runs, polls task queue ${taskQueue}: runs will wait. Deploy its pool, or go back: npm run rollout -- rollback ${build.buildId}`;
   }
   return anybody
     ? `only workers with a version poll task queue ${taskQueue}, and none is current: runs will wait. Run: npm run rollout -- promote <build id>`

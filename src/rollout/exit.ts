@@ -4,13 +4,13 @@ export const EXIT_CODE = {
   unexpected: 1,
   configuration: 2,
   temporal_unavailable: 3,
-  /** `drained`: the build still has runs, or gets new ones. Ask again later. */
+  /** `drained`: the build still has runs, or gets new ones. A change: not every task queue has heard of it. Ask again. */
   not_yet: 4,
   /** Nobody polls with this build, or the previous build's pool is gone: deploy its pool first. */
   no_pollers: 5,
   /** Temporal has never seen this deployment, or this build of it. */
   unknown_build: 6,
-  /** What was asked for would leave runs without a worker, or somebody else changed the deployment meanwhile. */
+  /** Runs would have no worker, no build was current before, or somebody else changed the deployment meanwhile. */
   refused: 7,
 } as const;
 

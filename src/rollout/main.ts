@@ -133,9 +133,16 @@ add(
       promote(deployment, id as string, options),
 );
 add(
-  program.command('rollback').description('ends a ramp; without one, goes back to the build that was current before'),
+  program
+    .command('rollback')
+    .description(
+      'takes the new runs from a bad build: ends its ramp, or goes back to the build that was current before it',
+    )
+    .argument('<bad build id>', BUILD_ID_FORM, buildId),
   60,
-  (_, options) => (deployment) => rollback(deployment, options),
+  ([id], options) =>
+    (deployment) =>
+      rollback(deployment, id as string, options),
 );
 add(
   program

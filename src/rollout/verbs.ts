@@ -63,32 +63,48 @@ export async function promote(deployment: WorkerDeployment, buildId: string, opt
 }
 
 /**
- * Ends a ramp; without one, whoever got all new runs before gets them again: the build that was current, or workers
- * without a version where none ever was. Runs that began on the bad build stay with it: its pool must live until they
- * have ended.
+ * Takes the new runs from a bad build, which is named so that a second call finds nothing to do: a ramp of it ends; where
+ * it is current, whoever was current before it is again, or workers without a version where no build was. Runs that began
+ * on the bad build stay with it: its pool must live until they have ended.
  */
-export async function rollback(deployment: WorkerDeployment, options: Options): Promise<Ended> {
+export async function rollback(deployment: WorkerDeployment, bad: string, options: Options): Promise<Ended> {
   const { clock } = options;
   const routing = await deployment.routing();
   if (routing === null) return unknownDeployment();
-  const { ramping, current } = routing;
-  if (ramping !== null) {
-    return change(deployment, clock, `${ramping.buildId} gets no new runs; ${current ?? 'no build'} gets all`, () =>
+  const { current, ramping, builds } = routing;
+  if (!builds.some(({ buildId }) => buildId === bad)) return unknownBuild(bad);
+  if (ramping?.buildId === bad) {
+    return change(deployment, clock, `${bad} gets no new runs; ${current ?? 'no build'} gets all`, () =>
       deployment.setRamping(null, routing.token),
     );
   }
-  const again = `all new runs again, instead of ${current ?? 'workers without a version'}`;
-  const before = routing.builds
-    .filter(({ buildId, lastCurrentMs }) => buildId !== current && lastCurrentMs !== null)
-    .sort((a, b) => (b.lastCurrentMs ?? 0) - (a.lastCurrentMs ?? 0))[0];
-  if (before === undefined) {
-    if (current === null || !(await deployment.polling()).has(null))
-      return ended('refused', 'no other build has ever been current: there is nothing to go back to');
+  // Whoever asks again after `not_yet` wants to know when everybody has heard of it.
+  if (current !== bad) return untilSettled(deployment, clock, `${bad} gets no new runs as it is: nothing is changed`);
+  const again = `all new runs again, instead of ${bad}`;
+  const before = currentBefore(bad, builds);
+  if (before === null) {
+    if (!(await deployment.polling()).has(null))
+      return ended('refused', `no build was current before ${bad}: promote the one that shall get the new runs`);
     return makeCurrent(deployment, clock, null, routing, `workers without a version get ${again}`);
   }
-  const found = await untilPolling(deployment, before.buildId, options);
+  const found = await untilPolling(deployment, before, options);
   if (found.kind === 'ended') return found.ended;
-  return makeCurrent(deployment, clock, before.buildId, found.routing, `${before.buildId} gets ${again}`);
+  if (found.routing.current !== bad)
+    return ended('refused', `${bad} has stopped being current meanwhile: look at the status, and try again`);
+  return makeCurrent(deployment, clock, before, found.routing, `${before} gets ${again}`);
+}
+
+/**
+ * Of those that were current, the last one. Not one that got its first runs after the bad build had: it has been rolled
+ * back to the bad one, and would come back by the next rollback.
+ */
+function currentBefore(bad: string, builds: readonly Build[]): string | null {
+  const since = builds.find(({ buildId }) => buildId === bad)?.firstActiveMs ?? Infinity;
+  const [before] = builds
+    .filter(({ buildId, lastCurrentMs }) => buildId !== bad && lastCurrentMs !== null)
+    .filter(({ firstActiveMs }) => (firstActiveMs ?? 0) < since)
+    .sort((a, b) => (b.lastCurrentMs ?? 0) - (a.lastCurrentMs ?? 0));
+  return before?.buildId ?? null;
 }
 
 /** Done = its pool may go: no run is open on it, and none will be started. */
@@ -98,10 +114,11 @@ export async function drained(deployment: WorkerDeployment, buildId: string, opt
     const routing = await deployment.routing();
     if (routing === null) return unknownDeployment();
     const build = routing.builds.find((each) => each.buildId === buildId);
-    if (build === undefined) return ended('unknown_build', `Temporal knows no build ${buildId}`);
+    if (build === undefined) return unknownBuild(buildId);
     word = build.status;
     if (word === 'drained') return ended('done', `${buildId} is drained: its pool may go`);
-    if (build.unused && word === 'inactive') return ended('done', `${buildId} has never had a run: its pool may go`);
+    if (build.firstActiveMs === null && word === 'inactive')
+      return ended('done', `${buildId} has never had a run: its pool may go`);
     if (word === 'current' || word === 'ramping')
       return ended('not_yet', `${buildId} is ${word}, and gets new runs: promote another, or roll back, first`);
     return null;
@@ -151,7 +168,6 @@ async function untilPolling(deployment: WorkerDeployment, buildId: string, optio
   };
 }
 
-/** Settled = every task queue routes by it: whoever publishes after that meets it. */
 async function change(
   deployment: WorkerDeployment,
   clock: Clock,
@@ -166,10 +182,17 @@ async function change(
     // Somebody else's token, or a task queue that the build does not poll: Temporal's words say which.
     return ended('refused', `Temporal refuses it (${(error as Error).message}): look at the status, and try again`);
   }
-  const settled = await untilAnswered({ waitMs: SETTLE_MS, clock }, async () =>
+  return untilSettled(deployment, clock, text);
+}
+
+/** Settled = every task queue routes by the last change: whoever publishes after that meets it. */
+async function untilSettled(deployment: WorkerDeployment, clock: Clock, text: string): Promise<Ended> {
+  const heard = await untilAnswered({ waitMs: SETTLE_MS, clock }, async () =>
     (await deployment.routing())?.settled === false ? null : true,
   );
-  return settled === null ? ended('not_yet', `${text}; not every task queue has heard of it yet`) : ended('done', text);
+  return heard === null
+    ? ended('not_yet', `${text}; not every task queue has heard of the last change yet`)
+    : ended('done', text);
 }
 
 /** Asks until there is an answer, once at least; null = none in time. A server that is away meanwhile is asked again. */
@@ -190,3 +213,5 @@ async function untilAnswered<T>({ waitMs, clock }: Options, ask: () => Promise<T
 
 const unknownDeployment = (): Ended =>
   ended('unknown_build', 'Temporal knows no such deployment: no worker with WORKER_VERSIONING=1 has ever polled');
+
+const unknownBuild = (buildId: string): Ended => ended('unknown_build', `Temporal knows no build ${buildId}`);

@@ -23,10 +23,10 @@ export type BuildStatus = (typeof STATUS)[keyof typeof STATUS];
 export interface Build {
   readonly buildId: string;
   readonly status: BuildStatus;
-  /** When it was last the one that all new runs got; null = never, or it is now. */
+  /** When it first got new runs, by a ramp or as the current one; null = no run has ever been given to it. */
+  readonly firstActiveMs: number | null;
+  /** When it last became the one that all new runs get; null = never. */
   readonly lastCurrentMs: number | null;
-  /** No run has ever been given to it. */
-  readonly unused: boolean;
 }
 
 export interface Routing {
@@ -94,8 +94,8 @@ export function workerDeployment(client: Client, config: RolloutConfig): WorkerD
           builds: (workerDeploymentInfo?.versionSummaries ?? []).map((version) => ({
             buildId: version.deploymentVersion?.buildId ?? '',
             status: STATUS[version.status ?? 0],
+            firstActiveMs: millisecondsOf(version.firstActivationTime),
             lastCurrentMs: millisecondsOf(version.lastCurrentTime),
-            unused: millisecondsOf(version.firstActivationTime) === null,
           })),
           settled:
             workerDeploymentInfo?.routingConfigUpdateState !==

@@ -3,7 +3,7 @@ export const EXIT_CODE = {
   completed: 0,
   unexpected: 1,
   configuration: 2,
-  /** The message was published, and nobody has brought it to its end in time. */
+  /** The message was published, and nobody has brought it to its end in time; with a build, none has ended on that one. */
   timed_out: 3,
   /** It was processed, and did not end as completed. */
   failed: 4,

@@ -5,14 +5,16 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock, within } from '../bridge/clock.ts';
 import { describeError } from '../bridge/grpc.ts';
 import { topicName } from '../bridge/pubsub-names.ts';
-import { ConfigError, readSmokeConfig, type SmokeConfig } from '../config.ts';
+import { BUILD_ID, BUILD_ID_FORM, ConfigError, readSmokeConfig, type SmokeConfig } from '../config.ts';
 import { placeOf } from '../postgres-connection.ts';
 import { EXIT_CODE } from './exit.ts';
-import { smoke, tableOf, type Outcome } from './smoke.ts';
-import { watchRow, watchRun, type Watch } from './watch.ts';
+import { MAX_MESSAGES, smokeOnBuild } from './on-build.ts';
+import { smoke, tableOf, type Outcome, type Publish } from './smoke.ts';
+import { watchBoth, watchRow, watchRun, type Seen, type SeenRun, type Watch } from './watch.ts';
 
 interface Flags {
   readonly via?: 'postgres' | 'temporal';
+  readonly buildId?: string;
   readonly waitSeconds: number;
 }
 
@@ -28,40 +30,59 @@ async function named<T>(who: string, asked: Promise<T>): Promise<T> {
   });
 }
 
-async function openWatch(config: SmokeConfig, via: Flags['via']): Promise<Watch> {
-  const { database, temporal } = config;
-  if (via !== 'temporal' && database !== null) {
+function namedWatch<S extends Seen>(who: string, watch: Watch<S>): Watch<S> {
+  return { ...watch, look: (correlationId) => named(who, watch.look(correlationId)) };
+}
+
+async function openRows(config: SmokeConfig, via: Flags['via']): Promise<Watch | null> {
+  const { database } = config;
+  if (database !== null && via !== 'temporal') {
     const who = `PostgreSQL at ${placeOf(database.url)}`;
-    const watch = await named(who, watchRow(database));
-    return { ...watch, look: (correlationId) => named(who, watch.look(correlationId)) };
+    return namedWatch(who, await named(who, watchRow(database)));
   }
   if (via === 'postgres') {
     throw new ConfigError(['DATABASE_URL: is not set; set it, or ask the run instead: --via temporal.']);
   }
-  const who = `Temporal at ${temporal.address}, namespace ${temporal.namespace}`;
-  const connection = await named(who, Connection.connect(temporal.connection));
-  const watch = watchRun(new Client({ connection, namespace: temporal.namespace }));
-  return { ...watch, look: (correlationId) => named(who, watch.look(correlationId)) };
+  return null;
 }
 
-async function run({ via, waitSeconds }: Flags): Promise<Outcome['reason']> {
+async function openRuns({ temporal, deploymentName }: SmokeConfig): Promise<Watch<SeenRun>> {
+  const who = `Temporal at ${temporal.address}, namespace ${temporal.namespace}`;
+  const connection = await named(who, Connection.connect(temporal.connection));
+  return namedWatch(who, watchRun(new Client({ connection, namespace: temporal.namespace }), deploymentName));
+}
+
+/** What is watched, and how: opened before anything is published. */
+async function open(
+  config: SmokeConfig,
+  { via, buildId, waitSeconds }: Flags,
+): Promise<{ readonly watch: Watch; readonly follow: (publish: Publish) => Promise<Outcome> }> {
+  const rows = await openRows(config, via);
+  const waitMs = waitSeconds * 1_000;
+  if (buildId === undefined) {
+    const watch = rows ?? (await openRuns(config));
+    return { watch, follow: (publish) => smoke(publish, watch, waitMs, console.log) };
+  }
+  const runs = await openRuns(config);
+  const watch = rows === null ? runs : watchBoth(rows, runs);
+  return { watch, follow: (publish) => smokeOnBuild(publish, watch, buildId, waitMs, console.log, systemClock) };
+}
+
+async function run(flags: Flags): Promise<Outcome['reason']> {
   const config = readSmokeConfig(process.env);
   for (const warning of config.warnings) console.error(`warning: ${warning}`);
   // Else every client asks the metadata server for credentials that an emulator never reads.
   if (process.env['PUBSUB_EMULATOR_HOST'] !== undefined) process.env['METADATA_SERVER_DETECTION'] ??= 'none';
-  const watch = await openWatch(config, via);
+  const { watch, follow } = await open(config, flags);
   const pubsub = new PubSub({ projectId: config.project });
   try {
     const name = topicName(config.project, config.topic);
     const topic = pubsub.topic(name, { batching: { maxMessages: 1 }, gaxOpts: { timeout: PUBLISH_MS } });
-    const publish = (body: string): Promise<string> => named(name, topic.publishMessage({ data: Buffer.from(body) }));
-    const { reason, row } = await smoke(publish, watch, waitSeconds * 1_000, console.log);
+    const { reason, row, verdict } = await follow((body) =>
+      named(name, topic.publishMessage({ data: Buffer.from(body) })),
+    );
     console.log(`\n${watch.asked}\n\n${tableOf(row)}\n`);
-    const late =
-      row === null ? 'nobody has taken the message: does the bridge run?' : 'does a worker of the current build poll?';
-    if (reason === 'completed') console.log('passed');
-    else if (reason === 'failed') console.error('FAILED: it did not end as completed');
-    else console.error(`TIMED OUT after ${String(waitSeconds)} s: ${late}`);
+    (reason === 'completed' ? console.log : console.error)(verdict);
     return reason;
   } finally {
     const closing = Promise.allSettled([watch.close(), pubsub.close()]);
@@ -75,6 +96,11 @@ function seconds(text: string): number {
   return Number(text);
 }
 
+function aBuildId(text: string): string {
+  if (!BUILD_ID.test(text)) throw new InvalidArgumentError(BUILD_ID_FORM);
+  return text;
+}
+
 const command = new Command('smoke')
   .description("Publishes the deployment plan's test message under a fresh correlation id, and waits for its end.")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_CODE.configuration))
@@ -84,8 +110,13 @@ const command = new Command('smoke')
       'temporal',
     ]),
   )
+  .option(
+    '--build-id <id>',
+    `publishes up to ${String(MAX_MESSAGES)} messages, until one has run on this build; asks Temporal, too`,
+    aBuildId,
+  )
   // The scheduler starts a bridge every minute; a slow provider takes its three minutes.
-  .option('--wait-seconds <n>', 'how long it may take', seconds, 300);
+  .option('--wait-seconds <n>', 'how long it may take, all messages together', seconds, 300);
 
 run(command.parse().opts<Flags>()).then(
   (reason) => process.exit(EXIT_CODE[reason]),

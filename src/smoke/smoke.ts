@@ -9,9 +9,12 @@ export type Publish = (body: string) => Promise<string>;
 export interface Outcome {
   readonly reason: 'completed' | 'failed' | 'timed_out';
   readonly row: Row | null;
+  /** In a sentence. */
+  readonly verdict: string;
 }
 
-const LOOK_EVERY_MS = 500;
+export const LOOK_EVERY_MS = 500;
+export const NOBODY_TOOK_IT = 'nobody has taken the message: does the bridge run?';
 
 /** The plan's message under a name of its own: a fixed one would be a duplicate from the second time on, and pass. */
 export function smokeMessage(): { readonly correlationId: string; readonly body: string } {
@@ -42,8 +45,12 @@ export async function smoke(
     const now = row?.['status'] ?? 'nothing yet';
     if (now !== said) say(now);
     said = now;
-    if (end !== null) return { reason: end === 'completed' ? 'completed' : 'failed', row };
-    if (Date.now() >= until) return { reason: 'timed_out', row };
+    if (end === 'completed') return { reason: 'completed', row, verdict: 'passed' };
+    if (end !== null) return { reason: 'failed', row, verdict: 'FAILED: it did not end as completed' };
+    if (Date.now() >= until) {
+      const late = row === null ? NOBODY_TOOK_IT : 'does a worker of the current build poll?';
+      return { reason: 'timed_out', row, verdict: `TIMED OUT after ${String(waitMs / 1_000)} s: ${late}` };
+    }
     await sleep(LOOK_EVERY_MS);
   }
 }

@@ -18,10 +18,17 @@ export interface Seen {
   readonly end: TerminalStatus | null;
 }
 
-export interface Watch {
+/** What Temporal knows besides. */
+export interface SeenRun extends Seen {
+  readonly begun: boolean;
+  /** Whose worker has taken it up; null = nobody yet, or a worker without a version. */
+  readonly buildId: string | null;
+}
+
+export interface Watch<S extends Seen = Seen> {
   /** The question, for people. */
   readonly asked: string;
-  look(correlationId: string): Promise<Seen>;
+  look(correlationId: string): Promise<S>;
   close(): Promise<void>;
 }
 
@@ -71,11 +78,12 @@ export async function watchRow({ url, connectTimeoutMs }: NonNullable<SmokeConfi
 }
 
 /** A run ends only after its row is written, so its end says the same; created_at is when the run began. */
-export function watchRun(client: Client): Watch {
-  const look = async (correlationId: string): Promise<Seen> => {
+export function watchRun(client: Client, deploymentName: string): Watch<SeenRun> {
+  const look = async (correlationId: string): Promise<SeenRun> => {
     const id = rowIdOf(correlationId);
     const handle = client.workflow.getHandle(workflowId.process(id));
-    const { status, startTime } = await handle.describe();
+    const { status, startTime, raw } = await handle.describe();
+    const version = raw.workflowExecutionInfo?.versioningInfo?.deploymentVersion;
     const result = status.name === 'COMPLETED' ? ((await handle.result()) as ProcessResult) : null;
     const ends = { RUNNING: null, COMPLETED: 'completed', CANCELLED: 'cancelled' } as const;
     const end = status.name in ends ? ends[status.name as keyof typeof ends] : 'failed';
@@ -88,6 +96,9 @@ export function watchRun(client: Client): Watch {
         retry_count: result?.outcome === 'completed' ? String(result.retryCount) : '?',
       },
       end,
+      begun: true,
+      // Another deployment's build of the same id is another build.
+      buildId: version?.deploymentName === deploymentName ? (version.buildId ?? null) : null,
     };
   };
   return {
@@ -96,9 +107,25 @@ export function watchRun(client: Client): Watch {
       client
         .withDeadline(Date.now() + 10_000, () => look(correlationId))
         .catch((error: unknown) => {
-          if (error instanceof WorkflowNotFoundError) return { row: null, end: null };
+          if (error instanceof WorkflowNotFoundError) return { row: null, end: null, begun: false, buildId: null };
           throw error;
         }),
     close: () => client.connection.close(),
+  };
+}
+
+/** The row and its end from the database, the build from Temporal, which alone knows it. */
+export function watchBoth(rows: Watch, runs: Watch<SeenRun>): Watch<SeenRun> {
+  return {
+    asked: rows.asked,
+    look: async (correlationId) => {
+      // In this order: an end that is seen before its build would pass for one without a version.
+      const { row, end } = await rows.look(correlationId);
+      const { begun, buildId } = await runs.look(correlationId);
+      return { row, end, begun, buildId };
+    },
+    close: async () => {
+      await Promise.all([rows.close(), runs.close()]);
+    },
   };
 }

@@ -213,6 +213,10 @@ describe('the walk through the documentation', function () {
       after: (output) => assert.match(output, /the database was not asked[\s\S]*^passed$/m),
     },
     { command: 'npm run smoke', after: (output) => assert.match(output, /from content_requests[\s\S]*^passed$/m) },
+    {
+      command: 'npm run smoke -- --build-id',
+      after: (output) => assert.match(output, new RegExp(`^passed on ${BUILD}$`, 'm')),
+    },
     { command: 'npm run migrate -- --rollback', after: async () => assert.equal(await indexes(), 0) },
     followsPage,
   ]);
@@ -264,8 +268,13 @@ describe('the walk through the documentation', function () {
       before: async () => {
         await pool(NEXT_BUILD);
         assert.match(await shell.run(`npm run rollout -- ramp ${NEXT_BUILD} 10`), /10 % of the new runs/);
+        shell.set({ BAD_BUILD_ID: NEXT_BUILD });
       },
-      after: (output) => assert.match(output, new RegExp(`${NEXT_BUILD} gets no new runs`)),
+      after: async (output) => {
+        assert.match(output, new RegExp(`${NEXT_BUILD} gets no new runs; ${BUILD} gets all`));
+        const again = await shell.run('npm run rollout -- rollback "$BAD_BUILD_ID"');
+        assert.match(again, /nothing is changed/);
+      },
     },
     {
       command: 'temporal operator namespace create',

@@ -90,6 +90,10 @@ describe('rollout', function () {
     assert.match(await ends(reason, rollout(args)), what);
   const statusNow = async (): Promise<Status> =>
     JSON.parse(await ends('done', rollout(['status', '--json']))) as Status;
+  const routingNow = async (): Promise<Pick<Status, 'current' | 'ramping'>> => {
+    const { current, ramping } = await statusNow();
+    return { current, ramping };
+  };
   const statusOf = ({ builds }: Status, buildId: string): string | undefined =>
     builds.find((build) => build.buildId === buildId)?.status;
 
@@ -148,7 +152,7 @@ describe('rollout', function () {
       '--wait-seconds',
       '0',
     );
-    await says('unknown_build', /no such deployment/, 'rollback');
+    await says('unknown_build', /no such deployment/, 'rollback', FIRST);
     await says('unknown_build', /no such deployment/, 'drained', FIRST);
     const [warning, ...others] = await warnings();
     assert.match(String(warning), /^nobody polls task queue content-generation: .*npm run worker$/);
@@ -166,11 +170,12 @@ describe('rollout', function () {
     await startBuild(FIRST, '1');
     await says('done', /aaaa00000001 gets 50 % of the new runs/, 'ramp', FIRST, '50');
     assert.deepEqual(await completedByEach(20), new Set([UNVERSIONED, FIRST]));
-    await says('done', /aaaa00000001 gets no new runs; no build gets all/, 'rollback');
+    await says('done', /aaaa00000001 gets no new runs; no build gets all/, 'rollback', FIRST);
     assert.deepEqual(await completedByEach(8), new Set([UNVERSIONED]));
     await says('done', /aaaa00000001 gets all new runs/, 'promote', FIRST);
     assert.deepEqual(await completedByEach(8), new Set([FIRST]));
-    await says('done', /workers without a version get all new runs again, instead of aaaa00000001/, 'rollback');
+    await says('done', /workers without a version get all new runs again, instead of aaaa00000001/, 'rollback', FIRST);
+    await says('done', /aaaa00000001 gets no new runs as it is: nothing is changed/, 'rollback', FIRST);
     assert.deepEqual(await completedByEach(8), new Set([UNVERSIONED]));
     assert.deepEqual(await warnings(), []);
   });
@@ -193,7 +198,8 @@ describe('rollout', function () {
     assert.equal(await completedBy(waiting), FIRST);
     await says('done', /aaaa00000001 is current already/, 'promote', FIRST);
     await says('refused', /aaaa00000001 is current/, 'ramp', FIRST, '50');
-    await says('refused', /no other build has ever been current/, 'rollback');
+    await says('refused', /no build was current before aaaa00000001/, 'rollback', FIRST);
+    await says('unknown_build', /Temporal knows no build bbbb00000002/, 'rollback', SECOND);
     assert.deepEqual(await warnings(), []);
   });
 
@@ -229,7 +235,9 @@ describe('rollout', function () {
   });
 
   it('the ramp is rolled back, and the second build promoted later', async () => {
-    await says('done', /bbbb00000002 gets no new runs; aaaa00000001 gets all/, 'rollback');
+    await says('done', /bbbb00000002 gets no new runs; aaaa00000001 gets all/, 'rollback', SECOND);
+    await says('done', /bbbb00000002 gets no new runs as it is: nothing is changed/, 'rollback', SECOND);
+    assert.deepEqual(await routingNow(), { current: FIRST, ramping: null });
     assert.deepEqual(await completedByEach(8), new Set([FIRST]));
     await says('done', /bbbb00000002 gets all new runs/, 'promote', SECOND);
     assert.deepEqual(await completedByEach(8), new Set([SECOND]));
@@ -248,9 +256,14 @@ describe('rollout', function () {
     assert.equal(statusOf(await statusNow(), FIRST), 'drained');
   });
 
-  it('a rollback gives the new runs to the build that was current before', async () => {
-    await says('done', /aaaa00000001 gets all new runs again, instead of bbbb00000002/, 'rollback');
+  it('a rollback gives the new runs to the build that was current before, and a second call changes nothing', async () => {
+    await says('done', /aaaa00000001 gets all new runs again, instead of bbbb00000002/, 'rollback', SECOND);
+    await says('done', /bbbb00000002 gets no new runs as it is: nothing is changed/, 'rollback', SECOND);
+    assert.deepEqual(await routingNow(), { current: FIRST, ramping: null });
     assert.deepEqual(await completedByEach(8), new Set([FIRST]));
+    // Nor does it come back when the build that came back is bad as well.
+    await says('refused', /no build was current before aaaa00000001/, 'rollback', FIRST);
+    assert.deepEqual(await routingNow(), { current: FIRST, ramping: null });
     await says('done', /bbbb00000002 gets all new runs/, 'promote', SECOND);
   });
 
@@ -266,12 +279,15 @@ describe('rollout', function () {
   it('a build without workers gets nothing: exit 5; one that loses them is told by the bridge', async () => {
     await stopBuild(FIRST);
     await says('no_pollers', /no worker of aaaa00000001 has polled for 0 s/, 'promote', FIRST, '--wait-seconds', '0');
-    await says('no_pollers', /no worker of aaaa00000001 has polled for 0 s/, 'rollback', '--wait-seconds', '0');
+    await says('no_pollers', /no worker of aaaa00000001 has polled for 0 s/, 'rollback', SECOND, '--wait-seconds', '0');
     assert.deepEqual(await warnings(), []);
     assert.equal((await statusNow()).current, SECOND);
     await stopBuild(SECOND);
     const [warning, ...others] = await warnings();
-    assert.match(String(warning), /^no worker of build bbbb00000002 of content-worker, which gets new runs, polls/);
+    assert.match(
+      String(warning),
+      /^no worker of build bbbb00000002 of content-worker, which gets new runs, polls .* npm run rollout -- rollback bbbb00000002$/,
+    );
     assert.deepEqual(others, []);
   });
 
@@ -297,7 +313,7 @@ describe('rollout', function () {
     assert.match(await ends('configuration', rollout(['status'], settings)), /^WORKER_DEPLOYMENT_NAME: is no name/);
     const namespace = { TEMPORAL_NAMESPACE: 'elsewhere' };
     assert.match(await ends('configuration', rollout(['status'], namespace)), /^rollout: .*namespace elsewhere/);
-    for (const args of [['ramp', FIRST, '100'], ['promote', 'Not.One'], ['drained'], ['advance'], []]) {
+    for (const args of [['ramp', FIRST, '100'], ['promote', 'Not.One'], ['drained'], ['rollback'], ['advance'], []]) {
       await ends('configuration', rollout(args));
     }
     const away = { TEMPORAL_ADDRESS: '127.0.0.1:1' };

@@ -7,6 +7,7 @@ import { rowIdOf } from '../../src/contract/identity.ts';
 import { projectRoot } from '../../src/dev/paths.ts';
 import { EXIT_CODE } from '../../src/smoke/exit.ts';
 import { startDeployment, startProcess, type Deployment, type Running } from '../support/deployment.ts';
+import { startScriptedServer, type ScriptedServer } from '../support/scripted-server.ts';
 import { npmStart, wholeMachine, type Machine, type Start } from '../support/npm-start.ts';
 
 const shell = promisify(execFile);
@@ -115,6 +116,100 @@ describe('smoke', function () {
     );
     assert.match(await ends('configuration', run(['--wait-seconds', 'soon'])), /a whole number/);
     assert.match(await ends('configuration', run(['--via', 'hearsay'])), /postgres, temporal/);
+    assert.match(await ends('configuration', run(['--build-id', 'Not.One'])), /up to 24 lower-case letters/);
+    const deployment = { WORKER_DEPLOYMENT_NAME: 'a.b' };
+    assert.match(await ends('configuration', run([], deployment)), /^WORKER_DEPLOYMENT_NAME: is no name/);
+  });
+});
+
+describe('smoke of a build', function () {
+  // Three workers that bundle, and a hundred messages at the most, some times.
+  this.timeout(240_000);
+
+  const OLD = 'aaaa00000001';
+  const NEW = 'bbbb00000002';
+  const BROKEN = 'cccc00000003';
+  let d: Deployment;
+  let provider: ScriptedServer;
+  before(async () => {
+    d = await startDeployment();
+    provider = await startScriptedServer(({ method }) =>
+      method === 'GET' ? { status: 200, body: { name: 'scripted' } } : { status: 422, body: {} },
+    );
+    await startBuild(OLD);
+    await rollout('promote', OLD);
+    await d.bridge(['--follow']).says({ message: 'bridge polls' });
+  });
+  after(async () => {
+    await d.stop();
+    await provider.stop();
+  });
+
+  const startBuild = (buildId: string, env: Record<string, string> = {}): Promise<Running> =>
+    d.worker({}, { BUILD_ID: buildId, WORKER_VERSIONING: '1', ...env });
+  async function rollout(...args: string[]): Promise<void> {
+    const started = startProcess(path.join(projectRoot, 'src/rollout/main.ts'), args, { ...d.env });
+    assert.equal(await started.ended, 0, started.output());
+  }
+  async function ends(code: keyof typeof EXIT_CODE, ...args: string[]): Promise<string> {
+    const started = startProcess(MAIN, args, { ...d.env });
+    assert.equal(await started.ended, EXIT_CODE[code], started.output());
+    return started.output();
+  }
+  const publishedBy = (output: string): number => output.match(/^published message /gm)?.length ?? 0;
+  /** The row that is printed at the end, and who has worked on its run: not as the smoke test asks, but by its history. */
+  async function workedOn(output: string): Promise<unknown[]> {
+    const [, id = ''] = /^ ([0-9a-f-]{36}) +\| smoke-/m.exec(output) ?? [];
+    const { events } = await d.run(id).fetchHistory();
+    return (events ?? []).flatMap(({ workflowTaskCompletedEventAttributes: task }) =>
+      task === null || task === undefined ? [] : [task.deploymentVersion?.buildId],
+    );
+  }
+
+  it('is one message where the build gets all runs, by the row and by the run', async () => {
+    for (const via of ['postgres', 'temporal']) {
+      const output = await ends('completed', '--build-id', OLD, '--via', via, '--wait-seconds', '60');
+      assert.match(output, /^passed on aaaa00000001$/m);
+      assert.equal(publishedBy(output), 1);
+      assert.match(output, via === 'postgres' ? /from content_requests/ : /the database was not asked/);
+      assert.deepEqual([...new Set(await workedOn(output))], [OLD]);
+    }
+  });
+
+  it('the twin: of a build without workers it is exit 3, though all messages are completed by the old build', async () => {
+    const output = await ends('timed_out', '--build-id', NEW, '--via', 'temporal', '--wait-seconds', '15');
+    assert.match(output, /none of \d+ messages ran on bbbb00000002: .*npm run rollout -- status/);
+    assert.match(output, /^of \d+ messages: .*\d+ on aaaa00000001/m);
+    assert.ok(publishedBy(output) > 1 && publishedBy(output) <= 100, `${String(publishedBy(output))} messages`);
+    assert.match(await ends('completed', '--wait-seconds', '60'), /^passed$/m, 'without the build nothing is noticed');
+  });
+
+  it('with a tenth of the runs it goes on until one was on the build, by the row and by the run', async () => {
+    await startBuild(NEW);
+    await rollout('ramp', NEW, '10');
+    for (const via of ['postgres', 'temporal']) {
+      const output = await ends('completed', '--build-id', NEW, '--via', via, '--wait-seconds', '90');
+      assert.match(output, /^passed on bbbb00000002$/m);
+      assert.deepEqual([...new Set(await workedOn(output))], [NEW]);
+    }
+  });
+
+  it('a build that fails its tenth is exit 4, and the other one passes beside it', async () => {
+    const generator = { GENERATOR: 'http', GENERATOR_URL: provider.url, SECRET_KEY: 'x'.repeat(32) };
+    await startBuild(BROKEN, generator);
+    await rollout('ramp', BROKEN, '10');
+    const output = await ends('failed', '--build-id', BROKEN, '--wait-seconds', '90');
+    assert.match(output, /^FAILED: a run on cccc00000003 did not end as completed$/m);
+    assert.deepEqual([...new Set(await workedOn(output))], [BROKEN]);
+    await ends('completed', '--build-id', OLD, '--wait-seconds', '60');
+  });
+
+  it('asks Temporal, too: where that is away, nothing is published', async () => {
+    const env = { ...d.env, TEMPORAL_ADDRESS: '127.0.0.1:1' };
+    const started = startProcess(MAIN, ['--build-id', OLD, '--via', 'postgres'], env);
+    assert.equal(await started.ended, EXIT_CODE.unavailable, started.output());
+    assert.match(started.output(), /^smoke: Temporal at 127\.0\.0\.1:1, namespace default: /m);
+    assert.doesNotMatch(started.output(), /published/);
   });
 });
 

@@ -22,8 +22,8 @@ function clockOf(onSleep: () => void = () => undefined): Clock {
 const build = (buildId: string, more: Partial<Build> = {}): Build => ({
   buildId,
   status: 'inactive',
+  firstActiveMs: null,
   lastCurrentMs: null,
-  unused: true,
   ...more,
 });
 
@@ -74,9 +74,9 @@ const AT_ONCE = { waitMs: 0, clock: clockOf() };
 
 describe('rollout verbs', () => {
   const three = [
-    build('a', { lastCurrentMs: 1_000 }),
-    build('b', { lastCurrentMs: 2_000 }),
-    build('c', { status: 'current' }),
+    build('a', { firstActiveMs: 1_000, lastCurrentMs: 1_000 }),
+    build('b', { firstActiveMs: 2_000, lastCurrentMs: 2_000 }),
+    build('c', { firstActiveMs: 3_000, lastCurrentMs: 3_000, status: 'current' }),
   ];
 
   it('a promotion ends the ramp of a third build first, and each change has the newest token', async () => {
@@ -97,15 +97,83 @@ describe('rollout verbs', () => {
     assert.deepEqual(deployment.changes, ['current b']);
   });
 
-  it('a rollback goes to whoever was current last', async () => {
+  it('a rollback goes to whoever was current before, and a second call changes nothing', async () => {
     const deployment = made({ current: 'c', builds: three }, ['a', 'b', 'c']);
-    assert.equal((await rollback(deployment, AT_ONCE)).text, 'b gets all new runs again, instead of c');
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).text, 'b gets all new runs again, instead of c');
+    assert.deepEqual(await rollback(deployment, 'c', AT_ONCE), {
+      reason: 'done',
+      text: 'c gets no new runs as it is: nothing is changed',
+    });
     assert.deepEqual(deployment.changes, ['current b']);
+  });
+
+  it('the twin: named another build, the second call does change something', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a', 'b', 'c']);
+    await rollback(deployment, 'c', AT_ONCE);
+    // As the server has it now: b is current for the second time, after c.
+    const again = build('b', { firstActiveMs: 2_000, lastCurrentMs: 4_000, status: 'current' });
+    deployment.state &&= { ...deployment.state, builds: three.map((each) => (each.buildId === 'b' ? again : each)) };
+    assert.equal((await rollback(deployment, 'b', AT_ONCE)).text, 'a gets all new runs again, instead of b');
+    assert.deepEqual(deployment.changes, ['current b', 'current a'], 'c was current more recently, and is bad');
+  });
+
+  it('a build that only newer ones have followed has nothing to go back to', async () => {
+    const builds = [build('b', { firstActiveMs: 1_000, lastCurrentMs: 4_000 }), ...three.slice(2)];
+    const deployment = made({ current: 'b', builds }, ['b', 'c']);
+    assert.equal((await rollback(deployment, 'b', AT_ONCE)).reason, 'refused');
+    assert.deepEqual(deployment.changes, []);
+    deployment.pollers.add(null);
+    assert.match((await rollback(deployment, 'b', AT_ONCE)).text, /^workers without a version get all new runs again/);
+    assert.deepEqual(deployment.changes, ['current null']);
+  });
+
+  it('the ramp of the bad build ends, and a second call leaves the good build and its own ramps alone', async () => {
+    const deployment = made({ current: 'b', ramping: { buildId: 'c', percent: 10 }, builds: three }, ['a', 'b', 'c']);
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).text, 'c gets no new runs; b gets all');
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'done');
+    await ramp(deployment, 'a', 10, AT_ONCE);
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'done');
+    assert.deepEqual(deployment.changes, ['no ramp', 'ramp a 10']);
+  });
+
+  it('a ramp beside a bad current build ends with it: one build that is known gets all', async () => {
+    const deployment = made({ current: 'c', ramping: { buildId: 'a', percent: 10 }, builds: three }, ['a', 'b', 'c']);
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'done');
+    assert.deepEqual(deployment.changes, ['no ramp', 'current b']);
+  });
+
+  it('a build that nobody knows is no reason to change anything', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a', 'b', 'c']);
+    assert.deepEqual(await rollback(deployment, 'd', AT_ONCE), {
+      reason: 'unknown_build',
+      text: 'Temporal knows no build d',
+    });
+    assert.equal((await rollback(made(null, []), 'c', AT_ONCE)).reason, 'unknown_build');
+    assert.deepEqual(deployment.changes, []);
+  });
+
+  it('after a rollback that was not everywhere in time, the second call waits until it is', async () => {
+    const deployment = made({ current: 'c', settled: false, builds: three }, ['a', 'b', 'c']);
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'not_yet');
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'not_yet');
+    deployment.state &&= { ...deployment.state, settled: true };
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'done');
+    assert.deepEqual(deployment.changes, ['current b']);
+  });
+
+  it('whoever waits for workers of the build before, and is overtaken meanwhile, changes nothing', async () => {
+    const deployment = made({ current: 'c', builds: three }, ['a', 'c']);
+    const clock = clockOf(() => {
+      deployment.pollers.add('b');
+      deployment.state &&= { ...deployment.state, current: 'a' };
+    });
+    assert.equal((await rollback(deployment, 'c', { waitMs: 10_000, clock })).reason, 'refused');
+    assert.deepEqual(deployment.changes, []);
   });
 
   it('and never to one without workers: the one before it is no guess of ours', async () => {
     const deployment = made({ current: 'c', builds: three }, ['a', 'c']);
-    assert.equal((await rollback(deployment, AT_ONCE)).reason, 'no_pollers');
+    assert.equal((await rollback(deployment, 'c', AT_ONCE)).reason, 'no_pollers');
     assert.deepEqual(deployment.changes, []);
   });
 
@@ -137,7 +205,7 @@ describe('rollout verbs', () => {
     const deployment = made({ current: 'c', settled: false, builds: three }, ['a', 'c']);
     const { reason, text } = await promote(deployment, 'a', AT_ONCE);
     assert.equal(reason, 'not_yet');
-    assert.match(text, /^a gets all new runs; not every task queue has heard of it yet$/);
+    assert.match(text, /^a gets all new runs; not every task queue has heard of the last change yet$/);
     assert.deepEqual(deployment.changes, ['current a']);
   });
 
@@ -167,7 +235,7 @@ describe('rollout verbs', () => {
   });
 
   it('a server that is away while somebody waits is asked again; at the end of the wait it is told', async () => {
-    const builds = [build('a', { status: 'draining', unused: false })];
+    const builds = [build('a', { status: 'draining', firstActiveMs: 1_000 })];
     const deployment = made({ builds }, []);
     deployment.troubles.push(grpcError(CODE.unavailable), grpcError(CODE.deadlineExceeded));
     const clock = clockOf(() => {
@@ -185,13 +253,13 @@ describe('rollout verbs', () => {
 
   it('drained is a build whose runs have ended, or that never had one', async () => {
     const cases: readonly (readonly [Partial<Build>, string])[] = [
-      [{ status: 'drained', unused: false }, 'done'],
-      [{ status: 'inactive', unused: true }, 'done'],
-      [{ status: 'inactive', unused: false }, 'not_yet'],
-      [{ status: 'draining', unused: false }, 'not_yet'],
-      [{ status: 'current', unused: true }, 'not_yet'],
-      [{ status: 'ramping', unused: true }, 'not_yet'],
-      [{ status: 'unknown', unused: true }, 'not_yet'],
+      [{ status: 'drained', firstActiveMs: 1_000 }, 'done'],
+      [{ status: 'inactive', firstActiveMs: null }, 'done'],
+      [{ status: 'inactive', firstActiveMs: 1_000 }, 'not_yet'],
+      [{ status: 'draining', firstActiveMs: 1_000 }, 'not_yet'],
+      [{ status: 'current', firstActiveMs: null }, 'not_yet'],
+      [{ status: 'ramping', firstActiveMs: null }, 'not_yet'],
+      [{ status: 'unknown', firstActiveMs: null }, 'not_yet'],
     ];
     for (const [more, reason] of cases) {
       const { reason: found } = await drained(made({ builds: [build('a', more)] }, []), 'a', AT_ONCE);
