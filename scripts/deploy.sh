@@ -124,7 +124,8 @@ case $verb in
     seen=$(rollout_status)
     over=$(ask over <<<"$seen")
     # Temporal remembers builds for longer than Cloud Run has their pools.
-    pools=$(gcloud beta run worker-pools list --format='value(metadata.name)')
+    # Without --region it lists those of all regions, whatever the environment says.
+    pools=$(gcloud beta run worker-pools list --region="$CLOUDSDK_RUN_REGION" --format='value(metadata.name)')
     status=0
     for each in $over; do
       grep --quiet --line-regexp --fixed-strings "$pattern-$each" <<<"$pools" || continue

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { BUILD_ID as CODE_BUILD_ID } from '../../../src/config.ts';
+import { projectRoot } from '../../../src/dev/paths.ts';
 import { BUILD_ID, COPY, deploy, IMAGE, PATTERN, type Ended } from './deploy-script.ts';
 
 const POOL = `dev-vividly-content-pool-${BUILD_ID}`;
@@ -203,7 +205,7 @@ describe('deploy.sh', () => {
     }),
     POOLS: ['', '-b9', '-b8', '-b7', '-b6', '-b5', '-b3'].map((each) => `dev-vividly-content-pool${each}`).join(' '),
   };
-  const LIST_CALL = 'gcloud beta run worker-pools list --format=value(metadata.name)';
+  const LIST_CALL = 'gcloud beta run worker-pools list --region=us-central1 --format=value(metadata.name)';
 
   it('sweep: pools of drained builds go, but for the current and the one before; what has no pool is passed over', async () => {
     const { code, calls, stderr } = await run(['sweep', 'dev'], SWEPT);
@@ -271,6 +273,16 @@ describe('deploy.sh', () => {
       assert.match(stderr, /refused/);
     });
   }
+
+  it('what is a build id here, is one for the code and for the alerts that read the logs of its pool', () => {
+    const read = (file: string): string => readFileSync(path.join(projectRoot, file), 'utf8');
+    const [, here] = /^form='\^(.*)\$'$/m.exec(read('scripts/deploy.sh')) ?? [];
+    const [, alerts] =
+      /worker_pool_name=~\\"\^\$\{local\.pool\}\(-(.*)\)\?\$\\"/.exec(read('terraform/monitoring.tf')) ?? [];
+    const code = CODE_BUILD_ID.source.slice(1, -1);
+    assert.deepEqual([here, alerts], [code, code]);
+    assert.match('release-7', CODE_BUILD_ID, 'it need not be twelve hexadecimal digits');
+  });
 
   const tag = IMAGE.replace(/@.*/, ':latest');
   for (const [what, args, env, said] of [
