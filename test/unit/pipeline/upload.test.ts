@@ -83,7 +83,7 @@ describe('upload to cloud build', function () {
     };
     assert.equal(await ignored(CREDENTIALS), true);
     assert.equal(await ignored('tsconfig.json'), false, 'the twin: another file of the root is checked');
-    const [first] = (/^[^#].*$/m.exec(readFileSync(path.join(projectRoot, '.dockerignore'), 'utf8'))) ?? [];
+    const [first] = /^[^#].*$/m.exec(readFileSync(path.join(projectRoot, '.dockerignore'), 'utf8')) ?? [];
     assert.equal(first, '*', 'the context of the image is what is named there, and nothing else');
   });
 });

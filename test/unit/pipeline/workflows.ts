@@ -26,9 +26,13 @@ const step = z.strictObject({
   with: z.record(z.string(), value).optional(),
   run: z.string().optional(),
   env: env.optional(),
+  'continue-on-error': z.literal(true).optional(),
 });
+const concurrency = z.strictObject({ group: z.string(), 'cancel-in-progress': z.literal(false) });
 const job = z.strictObject({
   needs: z.union([z.string().transform((name) => [name]), z.array(z.string())]).default([]),
+  if: z.string().optional(),
+  concurrency: concurrency.optional(),
   'runs-on': z.string().optional(),
   environment: z.string().optional(),
   'timeout-minutes': z.number().optional(),
@@ -48,7 +52,7 @@ const workflow = z.strictObject({
     workflow_dispatch: inputs.nullish(),
   }),
   permissions,
-  concurrency: z.strictObject({ group: z.string(), 'cancel-in-progress': z.literal(false) }).optional(),
+  concurrency: concurrency.optional(),
   jobs: z.record(z.string(), job),
 });
 
@@ -72,6 +76,7 @@ export function workflowFaults(checked: Workflow, read: (uses: string) => Workfl
     [
       ...jobFaults(each, checked),
       ...callFaults(each, read),
+      ...rightsFaults(each, checked),
       ...[...JSON.stringify(each).matchAll(/inputs\.(\w+)/g)].flatMap(([, used = '']) =>
         used in inputsOf ? [] : [`there is no input ${used}`],
       ),
@@ -102,6 +107,27 @@ function jobFaults({ steps, env: ofJob, permissions: ofOwn }: Job, { permissions
   const signsIn = steps.some(({ uses = '' }) => uses.startsWith('google-github-actions/auth@'));
   const mayProve = (ofOwn ?? ofAll)['id-token'] === 'write';
   if (steps.length > 0 && signsIn !== mayProve) faults.push(`id-token: write is ${signsIn ? 'needed' : 'too much'}`);
+  return faults;
+}
+
+/** Who may sign in as the pipeline, and what has run before. */
+function rightsFaults(each: Job, { permissions: ofAll, on }: Workflow): string[] {
+  const faults: string[] = [];
+  for (const [, name = ''] of (each['runs-on'] ?? '').matchAll(/vars\.(\w+)/g)) {
+    // A runner is chosen before the job has its environment.
+    if (!/^RUNNER_(DEV|STAGING|PROD)$/.test(name)) faults.push(`${name} is a variable that runs-on does not see`);
+  }
+  if ((each.permissions ?? ofAll)['id-token'] !== 'write') return faults;
+  // Whoever is only called has the condition of the caller.
+  const begins = on.push !== undefined || on.pull_request !== undefined || on.workflow_dispatch !== undefined;
+  if (begins && each.if !== "github.ref == 'refs/heads/main'") faults.push('signs in on any branch');
+  if (each.steps.length > 0 && each.environment === undefined) faults.push('signs in without an environment');
+  const signsIn = each.steps.findIndex(({ uses = '' }) => uses.startsWith('google-github-actions/auth@'));
+  for (const [index, { run = '' }] of each.steps.entries()) {
+    if (!run.includes('npm ci')) continue;
+    if (index > signsIn) faults.push('npm ci runs with the rights of the pipeline');
+    if (!run.includes('--ignore-scripts')) faults.push('npm ci runs the scripts of packages');
+  }
   return faults;
 }
 
