@@ -9,7 +9,7 @@ import { NAMES } from '../../../src/contract/names.ts';
 import { projectRoot } from '../../../src/dev/paths.ts';
 import { readBuild } from './cloudbuild.ts';
 import { commandFaults, commandsIn } from './commands.ts';
-import { pinFaults, readWorkflow, workflowFaults, type Workflow } from './workflows.ts';
+import { deploymentFaults, pinFaults, readWorkflow, workflowFaults, type Workflow } from './workflows.ts';
 
 /** A secret of GitHub's, or a key in its place; temporal-secrets.sh is none. */
 const KEY = /(?<![\w-])secrets\.|credentials_json/;
@@ -154,38 +154,36 @@ describe('workflows', () => {
     assert.equal(deploy.jobs['test']?.concurrency?.group, 'deploy-test');
   });
 
-  describe('a deployment', () => {
-    const steps = readWorkflow(textOf('environment')).jobs['deploy']?.steps ?? [];
-    const verbOf = ({ run = '' }: (typeof steps)[number]): string => /deploy\.sh (\w+)/.exec(run)?.[1] ?? '';
-    const at = (verb: string): number => steps.findIndex((step) => verbOf(step) === verb);
-    const smoke = steps.findIndex(({ run = '' }) => run.startsWith('npm run smoke'));
-
-    it('the bridge changes when all new runs are of its build, and not before', () => {
-      assert.equal(steps[at('bridge')]?.if, 'inputs.ramp >= 100');
-      const ramps = Object.values(readWorkflow(textOf('deploy')).jobs).flatMap(
-        ({ with: given }) => given?.['ramp'] ?? [],
+  it('a deployment notes what is there, goes back where it fails, and sweeps where it does not', () =>
+    assert.deepEqual(deploymentFaults(readWorkflow(textOf('environment'))), []));
+  for (const [what, from, to, fault] of [
+    ['a bridge before its runs', '        if: inputs.ramp >= 100\n', '', /bridge changes while/],
+    ['no way back', '        if: (failure() || cancelled()) && steps', '        if: steps', /goes back only/],
+    ['nothing that was noted', 'id: before', 'id: after', /goes back only/],
+    [
+      'another note',
+      'note "$ENVIRONMENT" "$RUNNER_TEMP/before"',
+      'note "$ENVIRONMENT" "$RUNNER_TEMP/x"',
+      /another file/,
+    ],
+    ['a change before the note', 'npm run replay -- --from-server --allow-empty', 'scripts/deploy.sh pool', /order/],
+    ['a sweep before the smoke test', 'npm run smoke -- --via temporal', 'npm run replay', /smoke test/],
+    ['a pool that stops the deployment', '        continue-on-error: true\n', '', /sweep/],
+    ['a sweep of what has failed', '        continue-on-error: true\n', '        if: always()\n', /sweep/],
+  ] as const) {
+    it(`found in a deployment: ${what}`, () => {
+      const faults = deploymentFaults(readWorkflow(changed('environment', from, to)));
+      assert.ok(
+        faults.some((each) => fault.test(each)),
+        `found only ${JSON.stringify(faults)}`,
       );
-      assert.deepEqual(ramps, [100, 100, 10], 'in prod it does not');
     });
-
-    it('what was there is noted before anything changes, and a step that fails or is cancelled goes back to it', () => {
-      const changes = steps.map((step, index) => ({ index, verb: verbOf(step) })).filter(({ verb }) => verb !== '');
-      assert.deepEqual(
-        changes.map(({ verb }) => verb),
-        ['note', 'migrate', 'pool', 'bridge', 'back', 'sweep'],
-      );
-      assert.ok(at('back') === smoke + 1, 'it follows the last step that can fail a deployment');
-      const [note, back] = [steps[at('note')], steps[at('back')]];
-      assert.equal(back?.if, `(failure() || cancelled()) && steps.${String(note?.id)}.outcome == 'success'`);
-      const file = /"\$RUNNER_TEMP\/\w+"$/.exec(note?.run ?? '')?.[0];
-      assert.ok(file !== undefined && back.run?.endsWith(file), 'the same file');
-    });
-
-    it('only a deployment that stays sweeps, and a pool that stays is no failure', () => {
-      const sweep = steps[at('sweep')];
-      assert.ok(at('sweep') > at('back'));
-      assert.deepEqual([sweep?.if, sweep?.['continue-on-error']], [undefined, true]);
-    });
+  }
+  it('in prod the bridge waits for the promotion', () => {
+    const ramps = Object.values(readWorkflow(textOf('deploy')).jobs).flatMap(
+      ({ with: given }) => given?.['ramp'] ?? [],
+    );
+    assert.deepEqual(ramps, [100, 100, 10]);
   });
 
   it('by hand, the bridge goes with the build that becomes current', () => {

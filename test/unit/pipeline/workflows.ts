@@ -141,3 +141,28 @@ function callFaults({ uses, with: given = {} }: Job, read: (uses: string) => Wor
     ),
   ];
 }
+
+/** Of environment.yml: that it can go back to what it found, and goes on where only the cleaning up fails. */
+export function deploymentFaults({ jobs }: Workflow): string[] {
+  const faults: string[] = [];
+  const steps = jobs['deploy']?.steps ?? [];
+  const named = steps.map((step, index) => ({ step, index, verb: /deploy\.sh (\w+)/.exec(step.run ?? '')?.[1] ?? '' }));
+  const verbs = named.map(({ verb }) => verb).filter((verb) => verb !== '');
+  if (verbs.join(' ') !== 'note migrate pool bridge back sweep') faults.push(`the order is ${verbs.join(' ')}`);
+  const of = (verb: string) => named.find((each) => each.verb === verb);
+  const [note, bridge, back, sweep] = [of('note'), of('bridge'), of('back'), of('sweep')];
+  if (bridge?.step.if !== 'inputs.ramp >= 100')
+    faults.push('the bridge changes while most runs go to the build before');
+  const fails = `(failure() || cancelled()) && steps.${String(note?.step.id)}.outcome == 'success'`;
+  if (back?.step.if !== fails) faults.push(`it goes back only if ${String(back?.step.if)}`);
+  const fileOf = (run = ''): string | undefined => / ("\$RUNNER_TEMP\/\w+")$/.exec(run)?.[1];
+  if (fileOf(note?.step.run) === undefined || fileOf(note?.step.run) !== fileOf(back?.step.run)) {
+    faults.push('it goes back to another file than the note');
+  }
+  // What follows the way back has none: a pool that stays is no reason to undo a deployment.
+  const before = steps[(back?.index ?? 0) - 1]?.run ?? '';
+  if (!before.startsWith('npm run smoke')) faults.push('the smoke test is not the last that it goes back for');
+  if (sweep?.step.if !== undefined || sweep?.step['continue-on-error'] !== true)
+    faults.push('the sweep stops, or always is');
+  return faults;
+}
