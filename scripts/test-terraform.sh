@@ -31,5 +31,7 @@ notices 'a value that google does not take' validate cloud_run_jobs.tf PRIVATE_R
 notices 'another ack deadline' 'test -filter=tests/pubsub.tftest.hcl' pubsub.tf 'ack_deadline_seconds = 30' 'ack_deadline_seconds = 31'
 notices 'a role too many' 'test -filter=tests/iam.tftest.hcl' environment.tf 'bridge_secrets = local.temporal_secrets' 'bridge_secrets = local.worker_secrets'
 notices 'a setting that goes astray' 'test -filter=tests/processes.tftest.hcl' environment.tf PUBSUB_DLQ_TOPIC PUBSUB_DEAD_TOPIC
+# shellcheck disable=SC2016 # terraform expands it
+notices 'the deployer of another environment' 'test -filter=tests/validation.tftest.hcl' variables.tf 'endswith(member, ":environment:${var.environment}")' 'endswith(member, "")'
 notices 'an alert that goes astray' 'test -filter=tests/monitoring.tftest.hcl' monitoring.tf '    rejections = {' '    rejected = {'
 echo 'terraform: all tests and twins done'

@@ -1,6 +1,8 @@
 # The pipeline's account, where one is asked for. No key is ever made of it: who may become it is said by
-# deployer.members, as in principalSet://iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/
-# attribute.repository/OWNER/NAME. The pool itself belongs to the organization, not to this product.
+# deployer.members, as in principal://iam.googleapis.com/projects/NUMBER/locations/global/workloadIdentityPools/POOL/
+# subject/repo:OWNER/NAME:environment:prod. A job of GitHub has that subject only when its environment let it begin: for prod
+# that is when a reviewer has said yes. A whole repository (attribute.repository) would be whoever may push a branch to it.
+# The pool itself belongs to the organization, not to this product.
 locals {
   has_deployer = length(var.deployer.members) > 0
 

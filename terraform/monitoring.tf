@@ -7,7 +7,7 @@ locals {
   bridge_window_seconds = max(300, 3 * var.bridge.interval_minutes * 60)
 
   from_bridge = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.job}\""
-  from_worker = "resource.type=\"cloud_run_worker_pool\" AND resource.labels.worker_pool_name=~\"^${local.pool}(-[0-9a-f]{12})?$\""
+  from_worker = "resource.type=\"cloud_run_worker_pool\" AND resource.labels.worker_pool_name=~\"^${local.pool}(-[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?)?$\""
 
   # Codes of src/contract/alert.ts -> who writes the line.
   alert_lines = {

@@ -59,6 +59,11 @@ output "secrets" {
   value       = { for key, secret in google_secret_manager_secret.content : key => secret.secret_id }
 }
 
+output "temporal_secrets" {
+  description = "What the pipeline reads to speak to Temporal, as its variable TEMPORAL_SECRETS: variable=secret, by blanks. Empty = nothing."
+  value       = join(" ", [for name, key in local.temporal_secrets : "${name}=${google_secret_manager_secret.content[key].secret_id}"])
+}
+
 output "database_instance" {
   description = "The Cloud SQL instance."
   value       = local.instance

@@ -131,20 +131,20 @@ variable "secret_versions" {
 }
 
 variable "deployer" {
-  description = "The pipeline. members: who may become its account, without a key: a principalSet of Workload Identity Federation, or a user or group for deploying by hand. Empty = no such account."
+  description = "The pipeline. members: who may become its account, without a key: the subject of this environment's GitHub environment (principal://…/subject/repo:OWNER/NAME:environment:ENVIRONMENT), which its reviewers guard, or a user or group for deploying by hand, whom nobody reviews. Empty = no such account."
   type = object({
     members = optional(list(string), [])
   })
   default = {}
 
   validation {
-    condition     = alltrue([for member in var.deployer.members : can(regex("^(principal|principalSet)://iam\\.googleapis\\.com/projects/[0-9]+/locations/global/workloadIdentityPools/[^/]+/|^(user|group|serviceAccount):[^@ ]+@", member))])
-    error_message = "deployer.members are principals of a workload identity pool, or user:, group:, serviceAccount: members."
+    condition = alltrue([for member in var.deployer.members : can(regex("^principal://iam\\.googleapis\\.com/projects/[0-9]+/locations/global/workloadIdentityPools/[^/]+/subject/.+$|^(user|group|serviceAccount):[^@ ]+@", member))])
+    # A set of a pool (a repository, or all of it) is whoever may push a branch: no reviewer is asked.
+    error_message = "deployer.members are subjects of a workload identity pool, no sets of it, or user:, group:, serviceAccount: members."
   }
   validation {
-    # A whole pool would let any repository of the provider in.
-    condition     = alltrue([for member in var.deployer.members : !endswith(member, "/*")])
-    error_message = "deployer.members name a repository or subject, not everybody of a pool."
+    condition     = alltrue([for member in var.deployer.members : endswith(member, ":environment:${var.environment}") if strcontains(member, "/subject/repo:")])
+    error_message = "A GitHub subject in deployer.members is that of this environment: …/subject/repo:OWNER/NAME:environment:ENVIRONMENT."
   }
 }
 

@@ -29,5 +29,6 @@ database = {
 }
 
 deployer = {
-  members = ["group:platform@vividly.example"]
+  # The pipeline alone: whoever else stands here deploys without being asked.
+  members = ["principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/github/subject/repo:vividly/content-processor:environment:prod"]
 }

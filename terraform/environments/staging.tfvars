@@ -17,5 +17,8 @@ database = {
 }
 
 deployer = {
-  members = ["group:platform@vividly.example"]
+  members = [
+    "group:platform@vividly.example",
+    "principal://iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/github/subject/repo:vividly/content-processor:environment:staging",
+  ]
 }

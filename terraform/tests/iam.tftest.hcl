@@ -67,7 +67,7 @@ run "deployer" {
   command = plan
 
   variables {
-    deployer = { members = ["principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/attribute.repository/o/r"] }
+    deployer = { members = ["principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/subject/repo:o/r:environment:dev"] }
   }
 
   assert {
@@ -81,8 +81,13 @@ run "deployer" {
   }
 
   assert {
-    condition     = google_service_account_iam_member.deployer_is["principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/attribute.repository/o/r"].role == "roles/iam.workloadIdentityUser"
+    condition     = google_service_account_iam_member.deployer_is["principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/subject/repo:o/r:environment:dev"].role == "roles/iam.workloadIdentityUser"
     error_message = "it is reached without a key"
+  }
+
+  assert {
+    condition     = output.temporal_secrets == "TEMPORAL_API_KEY=dev-vividly-temporal-api-key"
+    error_message = "the pipeline is told which secrets it speaks to Temporal with"
   }
 
   assert {

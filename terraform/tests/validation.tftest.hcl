@@ -171,6 +171,36 @@ run "refuses_deployer_pool" {
   expect_failures = [var.deployer]
 }
 
+run "refuses_deployer_repository" {
+  command = plan
+
+  variables {
+    deployer = { members = ["principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/attribute.repository/o/r"] }
+  }
+
+  expect_failures = [var.deployer]
+}
+
+run "refuses_deployer_branch" {
+  command = plan
+
+  variables {
+    deployer = { members = ["principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/repo:o/r:ref:refs/heads/main"] }
+  }
+
+  expect_failures = [var.deployer]
+}
+
+run "refuses_deployer_environment" {
+  command = plan
+
+  variables {
+    deployer = { members = ["principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/repo:o/r:environment:prod"] }
+  }
+
+  expect_failures = [var.deployer]
+}
+
 run "refuses_deployer_all" {
   command = plan
 

@@ -234,7 +234,7 @@ describe('commands in the documentation', () => {
   it('settings exist', () => {
     const known = new Set<string>(SETTINGS.map(({ name }) => name));
     // Read by scripts/deploy.sh, by Temporal's own configuration, by GitHub's environment.
-    const others = /^(WORKER_INSTANCES|TEMPORAL_(TLS\w*|PROFILE|CONFIG_FILE|API_KEY_SECRET))$/;
+    const others = /^(WORKER_INSTANCES|TEMPORAL_(TLS\w*|PROFILE|CONFIG_FILE|SECRETS))$/;
     const faultsOf = (page: Page): string[] =>
       unknown(
         page,

@@ -111,11 +111,61 @@ describe('cloud build', () => {
       commandsIn(script)
         .map(({ name, args }) => (name === 'scripts/deploy.sh' ? `deploy ${String(args[0])}` : name))
         .filter((name) => name !== 'ci');
+    // Back is a trap here, and a step there.
+    const forward = (names: string[]): string[] => [...new Set(names)].filter((name) => name !== 'deploy back');
     const here = order(scriptOf(build, 'deploy'));
-    assert.deepEqual(here, ['replay', 'deploy migrate', 'deploy pool', 'rollout', 'deploy bridge', 'smoke']);
+    assert.ok(here.includes('deploy back'), 'and back');
+    assert.deepEqual(forward(here), [
+      'scripts/temporal-secrets.sh',
+      'deploy note',
+      'replay',
+      'deploy migrate',
+      'deploy pool',
+      'rollout',
+      'deploy bridge',
+      'smoke',
+      'deploy sweep',
+    ]);
     const there = order(other.jobs.deploy.steps.map(({ run = '' }) => run).join('\n'));
-    assert.deepEqual([...new Set(there)], here);
+    assert.deepEqual(forward(there), forward(here));
     assert.match(scriptOf(build, 'push'), /@sha256:/);
+  });
+
+  for (const [target, code] of [
+    ['none', 0],
+    ['dev', 0],
+    ['staging', 2],
+    ['prod', 2],
+    ['', 2],
+  ] as const) {
+    it(`it ${code === 0 ? 'may' : 'may not'} deploy to '${target}': what nobody approves goes to dev only`, () => {
+      const { status } = spawnSync('bash', ['-c', scriptOf(build, 'target')], { env: { ENVIRONMENT: target } });
+      assert.equal(status, code);
+    });
+  }
+  it('a target that is refused is refused before the deployment', () =>
+    assert.ok(build.steps.find(({ id }) => id === 'deploy')?.waitFor.includes('target')));
+
+  it('where a step of the deployment fails it goes back, where none does it sweeps', () => {
+    // The step's own script, with words in place of what it calls.
+    const script = scriptOf(build, 'deploy')
+      .replace(/\$\(cat [^)]*\)/g, 'x')
+      .replace('. scripts/temporal-secrets.sh\n', '')
+      .replace(/scripts\/deploy\.sh|npm run/g, 'call');
+    const calls = (fails: string): [number | null, string[]] => {
+      const call = `call() { echo "$1"; if [ "$1" = "$FAILS" ]; then return 1; fi; }\n`;
+      const { status, stdout } = spawnSync('bash', ['-c', call + script], {
+        encoding: 'utf8',
+        env: { ENVIRONMENT: 'dev', FAILS: fails },
+      });
+      return [status, stdout.trim().split('\n')];
+    };
+    const forward = ['note', 'replay', 'migrate', 'pool', 'rollout', 'bridge', 'smoke'];
+    assert.deepEqual(calls(''), [0, [...forward, 'sweep']]);
+    assert.deepEqual(calls('smoke'), [1, [...forward, 'back']]);
+    assert.deepEqual(calls('pool'), [1, ['note', 'replay', 'migrate', 'pool', 'back']]);
+    assert.deepEqual(calls('note'), [1, ['note']], 'there is nothing to go back to');
+    assert.deepEqual(calls('sweep')[0], 0, 'a pool that stays is no failure');
   });
 
   for (const [what, env, code, written] of [
@@ -150,7 +200,7 @@ describe('cloud build', () => {
     const value = (name: string): string => new RegExp(`^\\s*${name}\\s*= "(.*)"$`, 'm').exec(tfvars)?.[1] ?? '';
     assert.equal(_TEMPORAL_ADDRESS, value('address'));
     assert.equal(_TEMPORAL_NAMESPACE, value('namespace'));
-    assert.deepEqual(rest, { _TEMPORAL_API_KEY_SECRET: `${String(environment)}-vividly-temporal-api-key` });
+    assert.deepEqual(rest, { _TEMPORAL_SECRETS: `TEMPORAL_API_KEY=${String(environment)}-vividly-temporal-api-key` });
     assert.ok(trigger.serviceAccount.startsWith(`projects/${value('project_id')}/`), 'the project');
     assert.ok(read('terraform/deployer.tf').includes('"${var.environment}-content-deployer"'), 'the account');
     assert.equal(build.substitutions['_DEPLOYER'], `${String(environment)}-content-deployer`);

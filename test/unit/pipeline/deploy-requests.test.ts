@@ -1,10 +1,10 @@
 /**
  * What scripts/deploy.sh makes the real gcloud ask of Cloud Run: its flags are taken, and a copied pool arrives as the
  * pattern was. Cloud Run is a server of this test's, which every name leads to by gcloud's proxy settings; nothing signs in.
- * `worker-pools delete` is not here: it wants credentials before it asks anything.
+ * `worker-pools delete` is not here: it wants credentials before it asks anything. The rollout's status is this test's word.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -44,12 +44,26 @@ const EXECUTION = {
   status: { conditions: [{ type: 'Completed', status: 'True' }], succeededCount: 1 },
 };
 
+const pool = (copy: typeof COPY): object => ({
+  ...PATTERN,
+  metadata: { ...PATTERN.metadata, ...copy.metadata },
+  spec: copy.spec,
+});
+
+/** Whether the pool of the build is there already. */
+const deployed = { pool: false };
+
 /** Cloud Run as far as these commands see it: what is there, and what is written or run is done at once. */
 function answer(method: string, where: string, body: unknown): object | null {
   if (where.endsWith(':run') || where.includes('/executions/')) return EXECUTION;
   if (method === 'GET' && where === `${NAMESPACE}/workerpools/dev-vividly-content-pool`) return PATTERN;
   const [, name] = /\/jobs\/([\w-]+)$/.exec(where) ?? [];
   if (method === 'GET' && name !== undefined) return job(name);
+  if (method === 'GET' && deployed.pool && where === `${NAMESPACE}/workerpools/${COPY.metadata.name}`)
+    return pool(COPY);
+  if (method === 'GET' && where === `${NAMESPACE}/workerpools`) {
+    return { apiVersion: PATTERN.apiVersion, kind: 'WorkerPoolList', metadata: {}, items: [PATTERN, pool(COPY)] };
+  }
   if (method === 'GET') return null;
   const { metadata, ...rest } = body as { metadata: object };
   return { ...rest, metadata: { ...metadata, generation: 1 }, status: READY };
@@ -94,8 +108,13 @@ describe('deploy.sh with gcloud', function () {
   });
   beforeEach(() => (asked.length = 0));
 
-  const run = (verb: string) =>
-    deploy([verb, 'dev', IMAGE, BUILD_ID], {
+  /** @param status What npm says, whatever it is asked; it also writes down the question. */
+  const run = (verb: string, args: readonly string[] = [IMAGE, BUILD_ID], status = 'null') => {
+    const bin = path.join(config, 'bin');
+    mkdirSync(bin, { recursive: true });
+    writeFileSync(path.join(bin, 'npm'), `#!/bin/sh\necho "$*" >>'${bin}/asked'\necho '${status}'\n`, { mode: 0o755 });
+    return deploy([verb, 'dev', ...args], {
+      PATH: `${bin}:${process.env['PATH'] ?? ''}`,
       CLOUDSDK_CONFIG: config,
       CLOUDSDK_AUTH_DISABLE_CREDENTIALS: 'true',
       CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN: 'http://run.invalid/',
@@ -104,6 +123,7 @@ describe('deploy.sh with gcloud', function () {
       CLOUDSDK_PROXY_PORT: String((server.address() as AddressInfo).port),
       CLOUDSDK_CORE_DISABLE_USAGE_REPORTING: 'true',
     });
+  };
 
   it('pool: what is made is the pattern, word for word, with name, image and instances of the build', async () => {
     const { code, stderr } = await run('pool');
@@ -135,4 +155,31 @@ describe('deploy.sh with gcloud', function () {
       assert.equal(runs.length, verb === 'migrate' ? 1 : 0, 'only migrations are run here');
     });
   }
+
+  const current = JSON.stringify({ current: BUILD_ID, ramping: null, builds: [] });
+
+  it("note: the bridge's image, as its job has it", async () => {
+    const note = path.join(config, 'note');
+    const { code, stderr } = await run('note', [note], current);
+    assert.equal(code, 0, stderr);
+    assert.equal(readFileSync(note, 'utf8'), `${BUILD_ID}\nbefore\n`);
+  });
+
+  it("follow: the bridge gets the image of the current build's pool", async () => {
+    deployed.pool = true;
+    const { code, stderr } = await run('follow', [], current);
+    assert.equal(code, 0, stderr);
+    const put = asked.find(({ method }) => method === 'PUT');
+    assert.equal(put?.path, `${HOST}${NAMESPACE}/jobs/dev-vividly-content-worker`);
+    assert.ok(JSON.stringify(put.body).includes(`"${IMAGE}"`), 'its image');
+  });
+
+  it('sweep: finds the pools that there are', async () => {
+    const over = { buildId: BUILD_ID, status: 'drained', lastCurrentMs: null, unused: false };
+    // It ends at the deletion, for which nobody is signed in.
+    await run('sweep', [], JSON.stringify({ current: 'b9', ramping: null, builds: [over] }));
+    assert.ok(asked.some((each) => each.path === `${HOST}${NAMESPACE}/workerpools`));
+    const questions = readFileSync(path.join(config, 'bin', 'asked'), 'utf8');
+    assert.match(questions, new RegExp(`rollout -- drained ${BUILD_ID}\n$`), 'the pool is found');
+  });
 });

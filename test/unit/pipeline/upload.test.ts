@@ -1,10 +1,14 @@
 /** What `gcloud builds submit` would upload, as gcloud itself lists it: all that the build's tests look at, no secret. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { getFileInfo } from 'prettier';
 import { projectRoot } from '../../../src/dev/paths.ts';
+
+/** Which the sign-in of a GitHub job leaves in the checkout. */
+const CREDENTIALS = 'gha-creds-0123456789abcdef.json';
 
 describe('upload to cloud build', function () {
   this.timeout(180_000);
@@ -55,6 +59,7 @@ describe('upload to cloud build', function () {
       'terraform/terraform.tfstate',
       'terraform/tfplan',
       'npm-debug.log',
+      CREDENTIALS,
     ];
     for (const file of [...kept, ...left]) {
       mkdirSync(path.join(root, path.dirname(file)), { recursive: true });
@@ -64,5 +69,21 @@ describe('upload to cloud build', function () {
       copyFileSync(path.join(projectRoot, file), path.join(root, file));
     }
     assert.deepEqual(uploaded(root), [...kept, '.gcloudignore', '.gitignore'].sort());
+
+    // The twin: without its line the credentials would go.
+    const ignored = readFileSync(path.join(projectRoot, '.gitignore'), 'utf8');
+    writeFileSync(path.join(root, '.gitignore'), ignored.replace('gha-creds-*.json', ''));
+    assert.ok(uploaded(root).includes(CREDENTIALS), 'the credentials are uploaded');
+  });
+
+  it('credentials of the pipeline are none of what prettier checks, and no image is made with them', async () => {
+    const ignored = async (file: string): Promise<boolean> => {
+      const ignorePath = ['.gitignore', '.prettierignore'].map((name) => path.join(projectRoot, name));
+      return (await getFileInfo(path.join(projectRoot, file), { ignorePath })).ignored;
+    };
+    assert.equal(await ignored(CREDENTIALS), true);
+    assert.equal(await ignored('tsconfig.json'), false, 'the twin: another file of the root is checked');
+    const [first] = /^[^#].*$/m.exec(readFileSync(path.join(projectRoot, '.dockerignore'), 'utf8')) ?? [];
+    assert.equal(first, '*', 'the context of the image is what is named there, and nothing else');
   });
 });

@@ -26,9 +26,13 @@ const step = z.strictObject({
   with: z.record(z.string(), value).optional(),
   run: z.string().optional(),
   env: env.optional(),
+  'continue-on-error': z.literal(true).optional(),
 });
+const concurrency = z.strictObject({ group: z.string(), 'cancel-in-progress': z.literal(false) });
 const job = z.strictObject({
   needs: z.union([z.string().transform((name) => [name]), z.array(z.string())]).default([]),
+  if: z.string().optional(),
+  concurrency: concurrency.optional(),
   'runs-on': z.string().optional(),
   environment: z.string().optional(),
   'timeout-minutes': z.number().optional(),
@@ -48,7 +52,7 @@ const workflow = z.strictObject({
     workflow_dispatch: inputs.nullish(),
   }),
   permissions,
-  concurrency: z.strictObject({ group: z.string(), 'cancel-in-progress': z.literal(false) }).optional(),
+  concurrency: concurrency.optional(),
   jobs: z.record(z.string(), job),
 });
 
@@ -72,6 +76,7 @@ export function workflowFaults(checked: Workflow, read: (uses: string) => Workfl
     [
       ...jobFaults(each, checked),
       ...callFaults(each, read),
+      ...rightsFaults(each, checked),
       ...[...JSON.stringify(each).matchAll(/inputs\.(\w+)/g)].flatMap(([, used = '']) =>
         used in inputsOf ? [] : [`there is no input ${used}`],
       ),
@@ -105,6 +110,27 @@ function jobFaults({ steps, env: ofJob, permissions: ofOwn }: Job, { permissions
   return faults;
 }
 
+/** Who may sign in as the pipeline, and what has run before. */
+function rightsFaults(each: Job, { permissions: ofAll, on }: Workflow): string[] {
+  const faults: string[] = [];
+  for (const [, name = ''] of (each['runs-on'] ?? '').matchAll(/vars\.(\w+)/g)) {
+    // A runner is chosen before the job has its environment.
+    if (!/^RUNNER_(DEV|STAGING|PROD)$/.test(name)) faults.push(`${name} is a variable that runs-on does not see`);
+  }
+  if ((each.permissions ?? ofAll)['id-token'] !== 'write') return faults;
+  // Whoever is only called has the condition of the caller.
+  const begins = on.push !== undefined || on.pull_request !== undefined || on.workflow_dispatch !== undefined;
+  if (begins && each.if !== "github.ref == 'refs/heads/main'") faults.push('signs in on any branch');
+  if (each.steps.length > 0 && each.environment === undefined) faults.push('signs in without an environment');
+  const signsIn = each.steps.findIndex(({ uses = '' }) => uses.startsWith('google-github-actions/auth@'));
+  for (const [index, { run = '' }] of each.steps.entries()) {
+    if (!run.includes('npm ci')) continue;
+    if (index > signsIn) faults.push('npm ci runs with the rights of the pipeline');
+    if (!run.includes('--ignore-scripts')) faults.push('npm ci runs the scripts of packages');
+  }
+  return faults;
+}
+
 function callFaults({ uses, with: given = {} }: Job, read: (uses: string) => Workflow): string[] {
   if (uses === undefined) return [];
   const wanted = read(uses).on.workflow_call?.inputs ?? {};
@@ -114,4 +140,29 @@ function callFaults({ uses, with: given = {} }: Job, read: (uses: string) => Wor
       required === true && !(name in given) ? [`${uses} is not given ${name}`] : [],
     ),
   ];
+}
+
+/** Of environment.yml: that it can go back to what it found, and goes on where only the cleaning up fails. */
+export function deploymentFaults({ jobs }: Workflow): string[] {
+  const faults: string[] = [];
+  const steps = jobs['deploy']?.steps ?? [];
+  const named = steps.map((step, index) => ({ step, index, verb: /deploy\.sh (\w+)/.exec(step.run ?? '')?.[1] ?? '' }));
+  const verbs = named.map(({ verb }) => verb).filter((verb) => verb !== '');
+  if (verbs.join(' ') !== 'note migrate pool bridge back sweep') faults.push(`the order is ${verbs.join(' ')}`);
+  const of = (verb: string) => named.find((each) => each.verb === verb);
+  const [note, bridge, back, sweep] = [of('note'), of('bridge'), of('back'), of('sweep')];
+  if (bridge?.step.if !== 'inputs.ramp >= 100')
+    faults.push('the bridge changes while most runs go to the build before');
+  const fails = `(failure() || cancelled()) && steps.${String(note?.step.id)}.outcome == 'success'`;
+  if (back?.step.if !== fails) faults.push(`it goes back only if ${String(back?.step.if)}`);
+  const fileOf = (run = ''): string | undefined => / ("\$RUNNER_TEMP\/\w+")$/.exec(run)?.[1];
+  if (fileOf(note?.step.run) === undefined || fileOf(note?.step.run) !== fileOf(back?.step.run)) {
+    faults.push('it goes back to another file than the note');
+  }
+  // What follows the way back has none: a pool that stays is no reason to undo a deployment.
+  const before = steps[(back?.index ?? 0) - 1]?.run ?? '';
+  if (!before.startsWith('npm run smoke')) faults.push('the smoke test is not the last that it goes back for');
+  if (sweep?.step.if !== undefined || sweep?.step['continue-on-error'] !== true)
+    faults.push('the sweep stops, or always is');
+  return faults;
 }
