@@ -7,10 +7,16 @@ import { runStatement } from './statements.ts';
 
 /** The trigger on content_requests writes its line as whoever changed the row. */
 export async function grantToWorker(client: pg.Client, role: string): Promise<void> {
-  for (const sql of [
+  await runStatement(
+    client,
+    'MIGRATE_GRANT_TO',
     `grant select, insert, update on content_requests to ${pg.escapeIdentifier(role)}`,
+    'grant',
+  );
+  await runStatement(
+    client,
+    'MIGRATE_GRANT_TO',
     `grant insert on request_events to ${pg.escapeIdentifier(role)}`,
-  ]) {
-    await runStatement(client, 'MIGRATE_GRANT_TO', sql, sql);
-  }
+    'grant',
+  );
 }

@@ -33,8 +33,6 @@ const runsHere = ({ blocks }: { readonly blocks: readonly Block[] }): Block[] =>
   blocks.filter(({ place }) => place === 'runs here');
 
 describe('the walk through the documentation', function () {
-  // Each step stands on the one before.
-  this.bail(true);
   this.timeout(240_000);
   let folder: string;
   let shell: Shell;

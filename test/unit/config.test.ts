@@ -99,7 +99,12 @@ describe('config: defaults', () => {
     assert.equal(config.shutdownForceMs, 8_000);
     assert.equal(config.log.project, null);
     const { url, connectTimeoutMs } = config.database;
-    assert.deepEqual(readMigrateConfig(WORKER), { database: { url, connectTimeoutMs }, log: config.log, warnings: [] });
+    assert.deepEqual(readMigrateConfig(WORKER), {
+      database: { url, connectTimeoutMs },
+      grantTo: null,
+      log: config.log,
+      warnings: [],
+    });
   });
 
   it('answers health on an address, never on a name', () => {
