@@ -129,7 +129,7 @@ describe('TLS to PostgreSQL', () => {
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(path.join(root, name), 'utf8'));
     const speaking = texts.filter((text) => text.includes("from 'pg'") && made(text).length > 0);
-    assert.equal(speaking.length, 5, 'db, migrate, and three of src/dev');
+    assert.equal(speaking.length, 6, 'db, migrate, smoke, and three of src/dev');
     assert.deepEqual(
       speaking.flatMap(unlike).filter((each) => !each.startsWith('new Client({ connection,')),
       [],

@@ -98,7 +98,10 @@ describe('deploy.sh', () => {
     );
     const { metadata, spec } = JSON.parse(read('replaced')) as typeof COPY;
     assert.equal(metadata.name, POOL);
-    assert.deepEqual(spec, COPY.spec);
+    const { labels } = spec.template.metadata;
+    assert.match(labels['client.knative.dev/nonce'], /^[a-z]{10}$/);
+    const template = { ...COPY.spec.template, metadata: { ...COPY.spec.template.metadata, labels } };
+    assert.deepEqual(spec, { ...COPY.spec, template });
   });
 
   it('pool: of the size and in the region that it is told', async () => {
