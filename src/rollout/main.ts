@@ -101,7 +101,7 @@ function add(
   }
   command.action(async (...args: unknown[]) => {
     const flags = command.opts<Flags>();
-    const verb = make(args, { waitMs: flags.waitSeconds * 1_000, clock: systemClock });
+    const verb = make(args, { waitMs: flags.waitSeconds * 1_000, clock: systemClock, say: console.error });
     ending.code = await run(verb, flags.json === true);
   });
 }

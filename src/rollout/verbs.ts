@@ -8,6 +8,8 @@ export interface Options {
   /** How long a build's workers, or the end of its last run, are waited for. */
   readonly waitMs: number;
   readonly clock: Clock;
+  /** For people: that it waits, and for what. */
+  readonly say?: (line: string) => void;
 }
 
 const ASK_EVERY_MS = 500;
@@ -152,10 +154,14 @@ type Found =
   | { readonly kind: 'ended'; readonly ended: Ended };
 
 async function untilPolling(deployment: WorkerDeployment, buildId: string, options: Options): Promise<Found> {
-  const seen = { known: false };
+  const seen = { known: false, told: false };
   const found = await untilAnswered<Found>(options, async () => {
     const [routing, polling] = await Promise.all([deployment.routing(), deployment.polling()]);
     seen.known = routing?.builds.some((each) => each.buildId === buildId) === true;
+    if (!seen.told && !(seen.known && polling.has(buildId))) {
+      seen.told = true;
+      options.say?.(`waits for workers of ${buildId}, up to ${String(Math.round(options.waitMs / 1_000))} s`);
+    }
     return routing !== null && seen.known && polling.has(buildId) ? { kind: 'found', routing, polling } : null;
   });
   if (found !== null) return found;

@@ -46,19 +46,21 @@ interface Selected {
 }
 
 export async function watchRow({ url, connectTimeoutMs }: NonNullable<SmokeConfig['database']>): Promise<Watch> {
-  const client = new pg.Client({
+  // With --build-id up to a hundred rows are asked for at once, and a client takes one question after the other.
+  const pool = new pg.Pool({
     ...connectionOf(url),
+    max: 4,
     connectionTimeoutMillis: connectTimeoutMs,
     query_timeout: 10_000,
     application_name: 'content-processor-smoke',
   });
   // The next query tells.
-  client.on('error', () => undefined);
-  await client.connect();
+  pool.on('error', () => undefined);
+  (await pool.connect()).release();
   return {
     asked: SELECT,
     look: async (correlationId) => {
-      const { rows } = await client.query<Selected>(SELECT, [correlationId]);
+      const { rows } = await pool.query<Selected>(SELECT, [correlationId]);
       const [row] = rows;
       if (row === undefined) return { row: null, end: null };
       const { id, status, created_at: createdAt, retry_count: retryCount } = row;
@@ -73,7 +75,7 @@ export async function watchRow({ url, connectTimeoutMs }: NonNullable<SmokeConfi
         end: TERMINAL_STATUSES.find((each) => each === status) ?? null,
       };
     },
-    close: () => client.end(),
+    close: () => pool.end(),
   };
 }
 

@@ -167,7 +167,7 @@ describe('the walk through the documentation', function () {
     await assert.rejects(shell.run('false | true'), /exit 1 of/);
   });
 
-  const followsPage: Step = { command: 'export DATABASE_URL' };
+  const followsPage: Step = { command: ': "${DATABASE_URL:?}"' };
   walk(DEPLOY, [
     {
       command: 'npm run migrate -- --dry-run',
