@@ -82,5 +82,11 @@ export function poolManifest(pattern: string, wanted: Pool): string {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [name = '', image = '', instances = ''] = process.argv.slice(2);
   const nonce = Array.from(randomBytes(10), (byte) => String.fromCharCode(97 + (byte % 26))).join('');
-  process.stdout.write(poolManifest(readFileSync(0, 'utf8'), { name, image, instances: Number(instances), nonce }));
+  try {
+    process.stdout.write(poolManifest(readFileSync(0, 'utf8'), { name, image, instances: Number(instances), nonce }));
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+    console.error(`pool-manifest: ${why}`);
+    process.exit(2);
+  }
 }

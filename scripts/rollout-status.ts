@@ -19,7 +19,7 @@ const status = z
         buildId: z.string(),
         status: z.string(),
         lastCurrentMs: z.number().nullable(),
-        unused: z.boolean(),
+        firstActiveMs: z.number().nullable(),
       }),
     ),
   })
@@ -42,13 +42,12 @@ export function over(seen: Status): string[] {
     .filter(({ buildId, lastCurrentMs }) => buildId !== current && lastCurrentMs !== null)
     .sort((a, b) => (b.lastCurrentMs ?? 0) - (a.lastCurrentMs ?? 0));
   return builds
-    .filter((build) => build.status === 'drained' || (build.status === 'inactive' && build.unused))
+    .filter((build) => build.status === 'drained' || (build.status === 'inactive' && build.firstActiveMs === null))
     .map(({ buildId }) => buildId)
     .filter((buildId) => buildId !== before?.buildId && !getsNewRuns(seen, buildId));
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const [question = '', buildId = ''] = process.argv.slice(2);
+function answerOf(question: string, buildId: string): readonly string[] {
   const seen = readStatus(readFileSync(0, 'utf8'));
   const answers: Readonly<Record<string, () => readonly string[]>> = {
     current: () => (seen?.current ? [seen.current] : []),
@@ -57,5 +56,16 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   };
   const answer = answers[question];
   if (answer === undefined) throw new TypeError(`'${question}' is none of ${Object.keys(answers).join(', ')}`);
-  for (const line of answer()) console.log(line);
+  return answer();
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const [question = '', buildId = ''] = process.argv.slice(2);
+  try {
+    for (const line of answerOf(question, buildId)) console.log(line);
+  } catch (error) {
+    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+    console.error(`rollout-status: ${why}`);
+    process.exit(2);
+  }
 }

@@ -71,6 +71,8 @@ export function deadLetterAttributes(letter: DeadLetter, bodyBytes: number): Rec
   for (const [key, value] of Object.entries(message.attributes)) {
     // A replayed letter comes back with its first story: the new one replaces it whole.
     if (key in attributes || key.startsWith('dlq_') || key.toLowerCase().startsWith('goog')) continue;
+    // By these a letter is one of Pub/Sub's own.
+    if (key.startsWith(FORWARDED)) continue;
     const keyBytes = utf8ToBytes(key).length;
     if (keyBytes === 0 || keyBytes > PUBSUB_LIMITS.keyBytes) continue;
     const room = PUBSUB_LIMITS.messageBytes - bytes - keyBytes - FRAMING_BYTES.attribute;
@@ -85,7 +87,13 @@ const FORWARDED = 'CloudPubSubDeadLetterSource';
 
 /** Whether a message on the dead-letter topic is a letter: ours, or one that Pub/Sub's own policy has forwarded. */
 export function isLetter(attributes: Readonly<Record<string, string>>): boolean {
-  return attributes['dlq_id'] !== undefined || isForwarded(attributes);
+  return dlqIdIn(attributes) !== undefined || isForwarded(attributes);
+}
+
+/** Undefined where it is none that is written here: messages that share another word are no copies of each other. */
+export function dlqIdIn(attributes: Readonly<Record<string, string>> | undefined): string | undefined {
+  const id = attributes?.['dlq_id'];
+  return id !== undefined && /^[0-9a-f]{64}$/.test(id) ? id : undefined;
 }
 
 export function isForwarded(attributes: Readonly<Record<string, string>>): boolean {

@@ -1,6 +1,6 @@
 /** A message of the dead-letter topic as people ask for it: whose it is, and why it is there. Pure. */
 import type { Delivery } from '../bridge/delivery.ts';
-import { dlqIdOfMessage, isForwarded, isLetter } from '../contract/dead-letter.ts';
+import { dlqIdIn, dlqIdOfMessage, isForwarded, isLetter } from '../contract/dead-letter.ts';
 import { canonicalUuid, rowIdOf } from '../contract/identity.ts';
 import { parse, type RejectedIdentity } from '../contract/message.ts';
 import { workflowId } from '../contract/names.ts';
@@ -31,7 +31,7 @@ export function toLetter(delivery: Delivery, subscription: string): Letter {
   const story = isForwarded(attributes) ? undefined : attributes;
   const ids = idsIn(data);
   return {
-    id: story?.['dlq_id'] ?? dlqIdOfMessage(subscription, delivery.messageId),
+    id: dlqIdIn(story) ?? dlqIdOfMessage(subscription, delivery.messageId),
     isLetter: isLetter(attributes),
     reason: story?.['dlq_reason'] ?? (isForwarded(attributes) ? UNDELIVERED : NO_LETTER),
     rowId: rowOfRun(story?.['dlq_workflow_id']) ?? ids.rowId,

@@ -15,7 +15,8 @@ interface Outgoing {
 export interface PublisherApi {
   publish(
     request: { topic: string; messages: Outgoing[] },
-    limits: { timeout: number },
+    /** Calls that are made side by side become one otherwise, and each is answered with the ids of all. */
+    limits: { timeout: number; isBundling: false },
   ): Promise<readonly [{ readonly messageIds?: readonly string[] | null }, ...unknown[]]>;
 }
 
@@ -31,7 +32,7 @@ export async function replay(publisher: PublisherApi, topic: string, letter: Let
     orderingKey: letter.orderingKey ?? '',
   };
   try {
-    const publishing = publisher.publish({ topic, messages: [message] }, { timeout: TIMEOUT_MS });
+    const publishing = publisher.publish({ topic, messages: [message] }, { timeout: TIMEOUT_MS, isBundling: false });
     const [{ messageIds }] = await within(clock, TIMEOUT_MS + GUARD_MS, 'publish', publishing);
     const messageId = messageIds?.[0];
     // Without the service's word for it, it is not published.

@@ -23,8 +23,11 @@ export type Take = (deliveries: readonly Delivery[], leases: Leases) => Promise<
 
 export type Walked = { readonly kind: 'read' | 'enough' | 'stopped' } | Trouble;
 
-/** Bodies of this many are in memory at once, and so many letters are published side by side. */
-const BATCH = 50;
+/**
+ * Bodies of this many are in memory at once, and so many letters are published side by side. What has not come within one
+ * call's time (a third of the silence) is leased to nobody, and looks like none: ten of 512 KiB in 3.3 s are 12 Mbit/s.
+ */
+const BATCH = 10;
 const ACK_DEADLINE_SECONDS = 30;
 /** The first comes before the shortest lease that a subscription may have is over (10 s). */
 const RENEW_MS = 4_000;

@@ -142,6 +142,21 @@ describe('letters', function () {
     expectLetters([messageId, secondId]);
   });
 
+  it('several at once: each has an id of its own, and each comes back once', async () => {
+    await follow();
+    const topic = d.pubsub.client.topic(d.names.topic);
+    for (const n of [1, 2, 3]) {
+      const messageId = await topic.publishMessage({ data: Buffer.from(`not json ${String(n)}`) });
+      await soleLetter(d, messageId, 'not_json');
+    }
+    const output = await ends('done', ['replay', '--all', '--wait-seconds', '6']);
+    const ids = [...output.matchAll(/as message (\d+)/g)].map(([, id]) => id);
+    assert.equal(new Set(ids).size, 3, output);
+    assert.match(output, /^3 letters replayed$/m);
+    assert.match(output, /^3 letters of these came back at once/m);
+    await ends('done', ['drop', '--reason', 'not_json', ...WAIT]);
+  });
+
   it('says which it would replay; drops what nobody needs, and nothing else', async () => {
     await follow();
     const poison = await d.publish('not json');

@@ -116,6 +116,11 @@ describe('deadLetterAttributes', () => {
     assert.deepEqual(deadLetterAttributes(letter({ ...kept, ...dropped }), 0), { ...OWN, ...kept });
   });
 
+  it('drops what Pub/Sub marks its own letters with: a publisher would hide the reason behind it', () => {
+    const marked = letter({ CloudPubSubDeadLetterSourceSubscription: 'x', CloudPub: 'y' });
+    assert.deepEqual(deadLetterAttributes(marked, 0), { ...OWN, CloudPub: 'y' });
+  });
+
   it('__proto__ is just a key', () => {
     const attributes = JSON.parse('{"__proto__":"p","constructor":"c"}') as Record<string, string>;
     const result = deadLetterAttributes(letter(attributes), 0);
@@ -268,7 +273,8 @@ describe('replayAttributes', () => {
   });
 
   it('a letter is known by its id or by what Pub/Sub adds, and a request is none', () => {
-    assert.equal(isLetter({ dlq_id: 'x' }), true);
+    assert.equal(isLetter({ dlq_id: dlqIdOfRun('w', 'r') }), true);
+    for (const id of ['', 'x', `${dlqIdOfRun('w', 'r')}\n`]) assert.equal(isLetter({ dlq_id: id }), false, id);
     assert.equal(isLetter(FORWARDED), true);
     assert.equal(isLetter({ environment: 'dev' }), false);
   });

@@ -1,6 +1,8 @@
 /** Letters are acked after their publish only, each is published once, and what cannot go stays. Pub/Sub in memory: it fails on demand. */
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { systemClock } from '../../../src/bridge/clock.ts';
+import { dlqIdOfMessage } from '../../../src/contract/dead-letter.ts';
 import type { Letter } from '../../../src/letters/letter.ts';
 import { replay, type PublisherApi } from '../../../src/letters/publish.ts';
 import { settle, type Settled } from '../../../src/letters/settle.ts';
@@ -13,6 +15,8 @@ const UNAVAILABLE = 14;
 const INVALID_ARGUMENT = 3;
 
 type Published = Parameters<PublisherApi['publish']>[0]['messages'][number];
+
+const dlqIdOf = (name: string): string => createHash('sha256').update(name).digest('hex');
 
 class World {
   readonly pubsub = new FakePubsub();
@@ -32,7 +36,8 @@ class World {
   };
 
   readonly publisher: PublisherApi = {
-    publish: ({ messages }) => {
+    publish: ({ messages }, { isBundling }) => {
+      assert.equal(isBundling, false, 'one request for each, or all are told the same ids');
       const [message] = messages;
       assert.ok(message, 'one message');
       const code = this.refusals.get(String(message.data));
@@ -46,7 +51,7 @@ class World {
   };
 
   letter(id: string, attributes: Record<string, string> = {}): string {
-    return this.pubsub.send(Buffer.from(id), { dlq_id: id, dlq_reason: 'generation_failed', ...attributes });
+    return this.pubsub.send(Buffer.from(id), { dlq_id: dlqIdOf(id), dlq_reason: 'generation_failed', ...attributes });
   }
 
   settle(choice: { who?: string[]; limit?: number } = {}, { look = false } = {}): Promise<Settled> {
@@ -55,8 +60,8 @@ class World {
       { who: [], reason: null, limit: 1_000, ...choice },
       {
         each: look ? null : (letter) => replay(this.publisher, TOPIC, letter, systemClock),
-        onDone: ({ id }: Letter, messageId) => this.said.push(`${id} ${String(messageId)}`),
-        onRefused: ({ id }: Letter) => this.said.push(`${id} refused`),
+        onDone: ({ body }: Letter, messageId) => this.said.push(`${String(body)} ${String(messageId)}`),
+        onRefused: ({ body }: Letter) => this.said.push(`${String(body)} refused`),
       },
       this.stop.signal,
     );
@@ -82,9 +87,18 @@ describe('replaying letters', () => {
     world.letter('letter-a');
     const other = world.letter('letter-b');
     const stray = world.pubsub.send(Buffer.from('no letter'));
-    assert.deepEqual(counts(await world.settle({ who: ['letter-a'] })), { ...NONE, walked: 'read', done: 1 });
+    assert.deepEqual(counts(await world.settle({ who: [dlqIdOf('letter-a')] })), { ...NONE, walked: 'read', done: 1 });
     assert.deepEqual(world.pubsub.waiting(), [other, stray]);
     assert.deepEqual(world.pubsub.leased(), [], 'nothing is held any more');
+  });
+
+  it('two that share a word that is no id of ours are two', async () => {
+    for (const dlqId of ['', 'x']) {
+      world.letter('a', { dlq_id: dlqId });
+      world.letter('b', { dlq_id: dlqId });
+    }
+    const who = world.pubsub.waiting().map((messageId) => dlqIdOfMessage(world.deps.subscription, messageId));
+    assert.deepEqual(counts(await world.settle({ who })), { ...NONE, walked: 'read', done: 4 });
   });
 
   it('a copy is acked, and not published again: in one answer and in two', async () => {

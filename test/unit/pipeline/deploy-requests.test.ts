@@ -175,7 +175,7 @@ describe('deploy.sh with gcloud', function () {
   });
 
   it('sweep: finds the pools that there are', async () => {
-    const over = { buildId: BUILD_ID, status: 'drained', lastCurrentMs: null, unused: false };
+    const over = { buildId: BUILD_ID, status: 'drained', lastCurrentMs: null, firstActiveMs: 1 };
     // It ends at the deletion, for which nobody is signed in.
     await run('sweep', [], JSON.stringify({ current: 'b9', ramping: null, builds: [over] }));
     assert.ok(asked.some((each) => each.path === `${HOST}${NAMESPACE}/workerpools`));

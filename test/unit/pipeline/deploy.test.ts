@@ -18,7 +18,7 @@ const buildOf = (buildId: string, status: string, lastCurrentMs: number | null =
   buildId,
   status,
   lastCurrentMs,
-  unused,
+  firstActiveMs: unused ? null : 1,
 });
 /** As `rollout status --json` prints it. */
 const statusOf = (current: string | null, ramping: string | null = null): string =>

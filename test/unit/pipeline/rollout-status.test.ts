@@ -1,22 +1,35 @@
 /** Which pools may go, and whether a build gets new runs, read from what the rollout prints. */
 import assert from 'node:assert/strict';
 import { getsNewRuns, over, readStatus, type Status } from '../../../scripts/rollout-status.ts';
+import type { BuildStatus } from '../../../src/rollout/worker-deployment.ts';
+import type { Status as Told } from '../../../src/rollout/verbs.ts';
 
 interface Given {
   readonly buildId: string;
-  readonly status: string;
+  readonly status: BuildStatus;
   readonly lastCurrentMs?: number;
+  /** No run ever began on it. */
   readonly unused?: true;
 }
 function statusOf(current: string | null, ramping: string | null, builds: readonly Given[]): Status {
-  const whole = builds.map((build) => ({ lastCurrentMs: null, unused: false, polling: true, ...build }));
-  return readStatus(
-    JSON.stringify({ current, ramping: ramping && { buildId: ramping, percent: 10 }, settled: true, builds: whole }),
-  );
+  // Of the type that the rollout prints: a field that it does not have cannot be asked for here.
+  const told: Told = {
+    current,
+    ramping: ramping === null ? null : { buildId: ramping, percent: 10 },
+    settled: true,
+    unversionedPolling: false,
+    builds: builds.map(({ unused, ...build }) => ({
+      lastCurrentMs: null,
+      firstActiveMs: unused === true ? null : 1,
+      polling: true,
+      ...build,
+    })),
+  };
+  return readStatus(JSON.stringify(told));
 }
-const CURRENT = { buildId: 'c', status: 'current' };
-const BEFORE = { buildId: 'b', status: 'drained', lastCurrentMs: 2 };
-const OLD = { buildId: 'a', status: 'drained', lastCurrentMs: 1 };
+const CURRENT: Given = { buildId: 'c', status: 'current' };
+const BEFORE: Given = { buildId: 'b', status: 'drained', lastCurrentMs: 2 };
+const OLD: Given = { buildId: 'a', status: 'drained', lastCurrentMs: 1 };
 
 describe('rollout status', () => {
   for (const [what, seen, gone] of [

@@ -167,7 +167,12 @@ describe('workflows', () => {
       /another file/,
     ],
     ['a change before the note', 'npm run replay -- --from-server --allow-empty', 'scripts/deploy.sh pool', /order/],
-    ['a sweep before the smoke test', 'npm run smoke -- --via temporal --build-id "$BUILD_ID"', 'npm run replay', /smoke test/],
+    [
+      'a sweep before the smoke test',
+      'npm run smoke -- --via temporal --build-id "$BUILD_ID"',
+      'npm run replay',
+      /smoke test/,
+    ],
     ['a pool that stops the deployment', '        continue-on-error: true\n', '', /sweep/],
     ['a sweep of what has failed', '        continue-on-error: true\n', '        if: always()\n', /sweep/],
   ] as const) {
