@@ -7,11 +7,14 @@ import { inWords } from './report.ts';
 import { runChaos, type Outcome } from './run.ts';
 import { breakBuild, TWINS, type Twin } from './twins.ts';
 
+const SOUND_MS = 120_000;
+
 async function run(twin: Twin, broken: boolean): Promise<Outcome> {
   const folder = await mkdtemp(path.join(tmpdir(), 'chaos-'));
   try {
-    const root = broken ? { root: await breakBuild(twin, folder) } : {};
-    return await runChaos({ ...twin.options, ...root, seed: 7, folder, say: () => undefined });
+    // A broken build never comes to its end, so its run is given up soon; a sound one does, however slow the machine.
+    const what = broken ? { root: await breakBuild(twin, folder) } : { patienceMs: SOUND_MS };
+    return await runChaos({ ...twin.options, ...what, seed: 7, folder, say: () => undefined });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
