@@ -91,6 +91,9 @@ describe('audit', () => {
   it('CI runs it, so that a finding ends the build', () => {
     const ci = readFileSync(path.join(ROOT, '.ci/run'), 'utf8');
     assert.match(ci, /^set -euo pipefail$/m);
-    assert.match(ci, /^npx tsx scripts\/audit\.ts$/m);
+    // In the background, whose end is waited for.
+    assert.match(ci, /&& npx tsx scripts\/audit\.ts; \} >"\$logs\/pipeline" 2>&1 &\npipeline=\$!$/m);
+    assert.match(ci, /^wait "\$pipeline" \|\| status=\$\?$/m);
+    assert.match(ci, /^if \[ "\$status" -ne 0 \]; then\n.*\n  exit "\$status"$/m);
   });
 });
