@@ -94,6 +94,6 @@ describe('audit', () => {
     // In the background, whose end is waited for.
     assert.match(ci, /&& npx tsx scripts\/audit\.ts; \} >"\$logs\/pipeline" 2>&1 &\npipeline=\$!$/m);
     assert.match(ci, /^wait "\$pipeline" \|\| status=\$\?$/m);
-    assert.match(ci, /^if \[ "\$status" -ne 0 \]; then\n.*\n  exit "\$status"$/m);
+    assert.match(ci, /^if \[ "\$status" -ne 0 \]; then\n.*\n {2}exit "\$status"$/m);
   });
 });
