@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { orExplain } from './explain.ts';
 
 const INSTANCES = 'run.googleapis.com/manualInstanceCount';
 const MODE = 'run.googleapis.com/scalingMode';
@@ -82,11 +83,7 @@ export function poolManifest(pattern: string, wanted: Pool): string {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [name = '', image = '', instances = ''] = process.argv.slice(2);
   const nonce = Array.from(randomBytes(10), (byte) => String.fromCharCode(97 + (byte % 26))).join('');
-  try {
+  orExplain('pool-manifest', () => {
     process.stdout.write(poolManifest(readFileSync(0, 'utf8'), { name, image, instances: Number(instances), nonce }));
-  } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
-    console.error(`pool-manifest: ${why}`);
-    process.exit(2);
-  }
+  });
 }

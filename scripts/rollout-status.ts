@@ -9,6 +9,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { currentBefore } from '../src/rollout/verbs.ts';
+import { orExplain } from './explain.ts';
 
 const status = z
   .looseObject({
@@ -38,13 +40,11 @@ export const getsNewRuns = (seen: Status, buildId: string): boolean =>
 export function over(seen: Status): string[] {
   if (seen === null) return [];
   const { current, builds } = seen;
-  const [before] = builds
-    .filter(({ buildId, lastCurrentMs }) => buildId !== current && lastCurrentMs !== null)
-    .sort((a, b) => (b.lastCurrentMs ?? 0) - (a.lastCurrentMs ?? 0));
+  const before = currentBefore(current, builds);
   return builds
     .filter((build) => build.status === 'drained' || (build.status === 'inactive' && build.firstActiveMs === null))
     .map(({ buildId }) => buildId)
-    .filter((buildId) => buildId !== before?.buildId && !getsNewRuns(seen, buildId));
+    .filter((buildId) => buildId !== before && !getsNewRuns(seen, buildId));
 }
 
 function answerOf(question: string, buildId: string): readonly string[] {
@@ -61,11 +61,7 @@ function answerOf(question: string, buildId: string): readonly string[] {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [question = '', buildId = ''] = process.argv.slice(2);
-  try {
+  orExplain('rollout-status', () => {
     for (const line of answerOf(question, buildId)) console.log(line);
-  } catch (error) {
-    const why = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
-    console.error(`rollout-status: ${why}`);
-    process.exit(2);
-  }
+  });
 }

@@ -100,7 +100,10 @@ export async function rollback(deployment: WorkerDeployment, bad: string, option
  * Of those that were current, the last one. Not one that got its first runs after the bad build had: it has been rolled
  * back to the bad one, and would come back by the next rollback.
  */
-function currentBefore(bad: string, builds: readonly Build[]): string | null {
+export function currentBefore(
+  bad: string | null,
+  builds: readonly Pick<Build, 'buildId' | 'lastCurrentMs' | 'firstActiveMs'>[],
+): string | null {
   const since = builds.find(({ buildId }) => buildId === bad)?.firstActiveMs ?? Infinity;
   const [before] = builds
     .filter(({ buildId, lastCurrentMs }) => buildId !== bad && lastCurrentMs !== null)

@@ -18,7 +18,7 @@ const buildOf = (buildId: string, status: string, lastCurrentMs: number | null =
   buildId,
   status,
   lastCurrentMs,
-  firstActiveMs: unused ? null : 1,
+  firstActiveMs: unused ? null : (lastCurrentMs ?? Number.MAX_SAFE_INTEGER),
 });
 /** As `rollout status --json` prints it. */
 const statusOf = (current: string | null, ramping: string | null = null): string =>

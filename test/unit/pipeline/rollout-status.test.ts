@@ -20,7 +20,7 @@ function statusOf(current: string | null, ramping: string | null, builds: readon
     unversionedPolling: false,
     builds: builds.map(({ unused, ...build }) => ({
       lastCurrentMs: null,
-      firstActiveMs: unused === true ? null : 1,
+      firstActiveMs: unused === true ? null : (build.lastCurrentMs ?? 9),
       polling: true,
       ...build,
     })),
@@ -36,6 +36,15 @@ describe('rollout status', () => {
     ['a drained build goes, the one before stays', statusOf('c', null, [OLD, BEFORE, CURRENT]), ['a']],
     ['the order of the builds does not matter', statusOf('c', null, [CURRENT, BEFORE, OLD]), ['a']],
     ['a build with open runs stays', statusOf('c', null, [{ ...OLD, status: 'draining' }, BEFORE, CURRENT]), []],
+    [
+      'where the current one was gone back to, the one before it stays: a rollback goes there, not to the bad one',
+      statusOf('b', null, [
+        OLD,
+        { ...BEFORE, status: 'current' },
+        { buildId: 'c', status: 'drained', lastCurrentMs: 3 },
+      ]),
+      ['c'],
+    ],
     [
       'a build that was ramped and never current goes when it is drained',
       statusOf('c', null, [BEFORE, { buildId: 'r', status: 'drained' }, CURRENT]),
