@@ -1,5 +1,6 @@
 /** The letters' command as a process: options, signals, what is said, exit code. */
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { whole } from '../arguments.ts';
 import { systemClock } from '../bridge/clock.ts';
 import { classifyPubsub, type Trouble } from '../bridge/grpc.ts';
 import { openPubsub } from '../bridge/pubsub-clients.ts';
@@ -137,13 +138,6 @@ function told(trouble: Trouble): End {
   console.error(`letters: ${trouble.kind === 'outage' ? trouble.error : trouble.problem}`);
   return trouble.kind === 'outage' ? 'pubsub_unavailable' : 'configuration';
 }
-
-const whole = (min: number, max: number) => (text: string) => {
-  if (!/^\d{1,7}$/.test(text) || Number(text) < min || Number(text) > max) {
-    throw new InvalidArgumentError(`a whole number from ${String(min)} to ${String(max)}`);
-  }
-  return Number(text);
-};
 
 const REASONS = [...REJECTION_CODES, ...FAILURE_CODES, UNDELIVERED];
 const WHO =

@@ -1,9 +1,10 @@
 /** `npm run rollout`: which build of the worker gets the new runs. Exit codes: exit.ts. */
 import { Client, Connection } from '@temporalio/client';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
+import { buildIdArgument, whole } from '../arguments.ts';
 import { systemClock } from '../bridge/clock.ts';
 import { classifyTemporal, codeOf } from '../bridge/grpc.ts';
-import { BUILD_ID, BUILD_ID_FORM, ConfigError, readRolloutConfig, type RolloutConfig } from '../config.ts';
+import { BUILD_ID_FORM, ConfigError, readRolloutConfig, type RolloutConfig } from '../config.ts';
 import { EXIT_CODE, type Ended } from './exit.ts';
 import { drained, promote, ramp, rollback, status, type Options, type Status } from './verbs.ts';
 import { workerDeployment, type WorkerDeployment } from './worker-deployment.ts';
@@ -67,18 +68,6 @@ function linesOf({ builds, ramping, current, unversionedPolling, settled }: Stat
   ];
 }
 
-function buildId(text: string): string {
-  if (!BUILD_ID.test(text)) throw new InvalidArgumentError(BUILD_ID_FORM);
-  return text;
-}
-
-const whole = (min: number, max: number) => (text: string) => {
-  if (!/^\d{1,6}$/.test(text) || Number(text) < min || Number(text) > max) {
-    throw new InvalidArgumentError(`a whole number from ${String(min)} to ${String(max)}`);
-  }
-  return Number(text);
-};
-
 interface Flags {
   readonly json?: true;
   readonly waitSeconds: number;
@@ -115,7 +104,7 @@ add(
   program
     .command('ramp')
     .description('gives a build a part of the new runs, once its workers poll')
-    .argument('<build id>', BUILD_ID_FORM, buildId)
+    .argument('<build id>', BUILD_ID_FORM, buildIdArgument)
     .argument('<percent>', '1 to 99', whole(1, 99)),
   300,
   ([id, percent], options) =>
@@ -126,7 +115,7 @@ add(
   program
     .command('promote')
     .description('gives a build all new runs, once its workers poll')
-    .argument('<build id>', BUILD_ID_FORM, buildId),
+    .argument('<build id>', BUILD_ID_FORM, buildIdArgument),
   300,
   ([id], options) =>
     (deployment) =>
@@ -138,7 +127,7 @@ add(
     .description(
       'takes the new runs from a bad build: ends its ramp, or goes back to the build that was current before it',
     )
-    .argument('<bad build id>', BUILD_ID_FORM, buildId),
+    .argument('<bad build id>', BUILD_ID_FORM, buildIdArgument),
   60,
   ([id], options) =>
     (deployment) =>
@@ -148,7 +137,7 @@ add(
   program
     .command('drained')
     .description('exit 0 when no run is open on a build and its pool may go; 4 when not yet')
-    .argument('<build id>', BUILD_ID_FORM, buildId),
+    .argument('<build id>', BUILD_ID_FORM, buildIdArgument),
   0,
   ([id], options) =>
     (deployment) =>

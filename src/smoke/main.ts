@@ -2,10 +2,11 @@
 import { PubSub } from '@google-cloud/pubsub';
 import { Client, Connection } from '@temporalio/client';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { buildIdArgument } from '../arguments.ts';
 import { systemClock, within } from '../bridge/clock.ts';
 import { describeError } from '../bridge/grpc.ts';
 import { topicName } from '../bridge/pubsub-names.ts';
-import { BUILD_ID, BUILD_ID_FORM, ConfigError, readSmokeConfig, type SmokeConfig } from '../config.ts';
+import { ConfigError, readSmokeConfig, type SmokeConfig } from '../config.ts';
 import { placeOf } from '../postgres-connection.ts';
 import { EXIT_CODE } from './exit.ts';
 import { MAX_MESSAGES, smokeOnBuild } from './on-build.ts';
@@ -96,11 +97,6 @@ function seconds(text: string): number {
   return Number(text);
 }
 
-function aBuildId(text: string): string {
-  if (!BUILD_ID.test(text)) throw new InvalidArgumentError(BUILD_ID_FORM);
-  return text;
-}
-
 const command = new Command('smoke')
   .description("Publishes the deployment plan's test message under a fresh correlation id, and waits for its end.")
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : EXIT_CODE.configuration))
@@ -113,7 +109,7 @@ const command = new Command('smoke')
   .option(
     '--build-id <id>',
     `publishes up to ${String(MAX_MESSAGES)} messages, until one has run on this build; asks Temporal, too`,
-    aBuildId,
+    buildIdArgument,
   )
   // The scheduler starts a bridge every minute; a slow provider takes its three minutes.
   .option('--wait-seconds <n>', 'how long it may take, all messages together', seconds, 300);

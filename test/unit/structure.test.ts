@@ -102,13 +102,19 @@ const RULES: Readonly<Record<string, Rule>> = {
     notPackages: /^(@google-cloud\/pubsub|@temporalio\/.*)/,
   },
   // What a pipeline runs: it speaks to Temporal, and to nothing that a process of the deployment owns.
-  rollout: { values: ['contract', 'bridge', 'config.ts'], notPackages: /^(pg|@google-cloud\/.*|@temporalio\/worker)$/ },
+  rollout: {
+    values: ['contract', 'bridge', 'arguments.ts', 'config.ts'],
+    notPackages: /^(pg|@google-cloud\/.*|@temporalio\/worker)$/,
+  },
   smoke: {
-    values: ['contract', 'bridge', 'config.ts', 'postgres-connection.ts'],
+    values: ['contract', 'bridge', 'arguments.ts', 'config.ts', 'postgres-connection.ts'],
     notPackages: /^@temporalio\/worker$/,
   },
   // An operator's, on Pub/Sub alone: neither rows nor runs are needed to send a letter again.
-  letters: { values: ['contract', 'bridge', 'config.ts', 'log.ts'], notPackages: /^(pg|@temporalio\/.*)$/ },
+  letters: {
+    values: ['contract', 'bridge', 'arguments.ts', 'config.ts', 'log.ts'],
+    notPackages: /^(pg|@temporalio\/.*)$/,
+  },
   ops: {
     values: ['contract', 'activities', 'bridge', 'generators', 'migrate', 'worker', ...ROOT_FILES],
     types: ['workflows'],
